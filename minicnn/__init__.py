@@ -1,0 +1,59 @@
+"""minicnn: how convolutional networks work, from a pixel to a trained net, in code you can read.
+
+    import minicnn
+    from minicnn import Tensor, nn, functional as F
+
+    w = Tensor([[1.0, 2.0]], requires_grad=True)
+    loss = (w * w).sum()
+    loss.backward()
+    w.grad                                  # Tensor([[2., 4.]])
+
+Parts that are needed only at times (data, models, training, checks, emulator, stepper) are imported
+when they are first used.
+"""
+
+from importlib import import_module
+
+from minicnn import functional, nn, optim
+from minicnn.backends import current_backend, use_backend
+from minicnn.nn.init import manual_seed
+from minicnn.tensor import Function, Tensor, is_grad_enabled, no_grad
+
+__version__ = "0.1.0"
+
+_LATER = {  # name -> where it is found
+    "checks": "minicnn.checks",
+    "data": "minicnn.data",
+    "emulator": "minicnn.emulator",
+    "gradcheck": "minicnn.checks:gradcheck",
+    "models": "minicnn.models",
+    "record": "minicnn.stepper:record",
+    "stepper": "minicnn.stepper",
+    "training": "minicnn.training",
+}
+
+__all__ = [
+    "Function",
+    "Tensor",
+    "current_backend",
+    "functional",
+    "is_grad_enabled",
+    "manual_seed",
+    "nn",
+    "no_grad",
+    "optim",
+    "use_backend",
+    *_LATER,
+]
+
+
+def __getattr__(name):
+    if name not in _LATER:
+        raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+    module, _, attribute = _LATER[name].partition(":")
+    value = import_module(module)
+    return getattr(value, attribute) if attribute else value
+
+
+def __dir__():
+    return sorted({*globals(), *_LATER})
