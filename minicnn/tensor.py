@@ -111,7 +111,7 @@ class Function:
         op.needs = tuple([track and t is not None and t._requires_grad for t in inputs])
         op.shapes = tuple([None if t is None else t._data.shape for t in inputs])
         y = op.forward(*[None if t is None else t._data for t in inputs])
-        output = Tensor._wrap(channels_last(np.asarray(y) if isinstance(y, np.generic) else y))
+        output = Tensor._wrap(channels_last(_not_scalar(y)))
         if cls.may_alias:
             output._version = inputs[0]._version
         if any(op.needs):
@@ -173,11 +173,16 @@ class Function:
                     f"{self.name}.backward returned a gradient of shape {dx.shape} for input {k} "
                     f"of shape {shape}; the two must be equal"
                 )
-            checked.append(channels_last(dx))
+            checked.append(channels_last(_not_scalar(dx)))
         return checked
 
     def __repr__(self):
         return f"<{self.name} #{getattr(self, 'number', '-')}, drawn by {self.backend}>"
+
+
+def _not_scalar(array):
+    """NumPy turns arrays without dimensions into scalars when it computes; turn them back."""
+    return np.asarray(array) if isinstance(array, np.generic) else array
 
 
 def _owner(value):
@@ -260,10 +265,10 @@ class Tensor:
         if requires_grad:
             self.requires_grad = True
 
-    @classmethod
-    def _wrap(cls, array) -> Tensor:
+    @staticmethod
+    def _wrap(array) -> Tensor:
         """A tensor around an array that is known to be one minicnn computes with."""
-        t = cls.__new__(cls)
+        t = Tensor.__new__(Tensor)
         t._data = array
         t._entry = None
         t._version = [0]
@@ -449,7 +454,7 @@ def _walk(root: Tensor, grad):
         grads = entry._gradients(dy)
         for parent, dx in zip(entry.parents, grads):
             if dx is not None:
-                arrived[parent] = arrived[parent] + dx if parent in arrived else dx
+                arrived[parent] = _not_scalar(arrived[parent] + dx) if parent in arrived else dx
         if recorder is not None:
             recorder.backward(entry, dy, grads)
         entry.walked = True
@@ -457,7 +462,7 @@ def _walk(root: Tensor, grad):
             entry.saved = ()
     for leaf, dx in arrived.items():
         # Never in place: two leaves may have been handed the same array.
-        leaf.grad = Tensor._wrap(dx if leaf.grad is None else leaf.grad._data + dx)
+        leaf.grad = Tensor._wrap(dx if leaf.grad is None else _not_scalar(leaf.grad._data + dx))
 
 
 def _seed(root, grad):

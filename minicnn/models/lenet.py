@@ -1,4 +1,4 @@
-"""LeNet-5: convolutions and poolings in turn, then dense layers (LeCun, Bottou, Bengio, Haffner, 1998).
+"""LeNet-5: convolutions and poolings in turn, then dense layers (LeCun et al., 1998).
 
     image 32x32 -> C1 6@28x28 -> S2 6@14x14 -> C3 16@10x10 -> S4 16@5x5 -> C5 120 -> F6 84 -> 10
 
