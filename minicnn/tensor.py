@@ -186,9 +186,9 @@ def _not_scalar(array):
 
 
 def _owner(value):
-    """The object that owns an array's memory."""
-    while getattr(value, "base", None) is not None:
-        value = value.base
+    """The object that owns an array's memory; anything else is its own owner."""
+    while (base := getattr(value, "base", None)) is not None and base is not value:
+        value = base  # (a dtype is its own base)
     return value
 
 
@@ -220,7 +220,7 @@ def as_array(data):
     """
     if isinstance(data, Tensor):
         return data._data
-    if isinstance(data, np.ndarray) or device_of(data) is not None:
+    if device_of(data) is not None:
         array = data
     else:
         array = np.asarray(data)

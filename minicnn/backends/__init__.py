@@ -45,7 +45,7 @@ def xp(array):
 
 def device_of(array) -> str | None:
     """"cpu" for a NumPy array, "cuda:0" and so on for a CuPy array, None for anything else."""
-    if isinstance(array, (np.ndarray, np.generic)):
+    if isinstance(array, np.ndarray):
         return "cpu"
     cupy = sys.modules.get("cupy")
     if cupy is not None and isinstance(array, cupy.ndarray):

@@ -1,0 +1,273 @@
+"""Turns a CUDA kernel into a shared library for the CPU, once: results are kept in a cache.
+
+A `.cu` file needs only two changes in its text, both to shared memory (`translate`); all else that
+CUDA adds to C++ is explained to the compiler by `cuda_shim.h`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..paths import cache_dir, kernels_dir
+
+HERE = Path(__file__).resolve().parent
+SUFFIX = ".dll" if sys.platform == "win32" else ".so"
+FLAGS = [
+    "-std=c++17", "-O2", "-fvisibility=hidden", "-ffp-contract=off", "-fno-strict-aliasing",
+    "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-stack-protector",
+    "-nostdinc++", "-Werror=frame-larger-than=49152",  # a CUDA thread's stack has 64 KB
+]  # fmt: skip
+
+
+class EmulatorError(RuntimeError):
+    """A kernel did not compile, or failed while it ran."""
+
+
+class CompilerNotFound(EmulatorError):  # noqa: N818 (a plain English sentence when raised)
+    """There is no C++ compiler on this machine."""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C++ compiler: how to call it, which one it is (for the cache), and its own flags."""
+
+    command: tuple[str, ...]
+    identity: str
+    flags: tuple[str, ...]
+
+
+# ---- search ----------------------------------------------------------------------------------
+
+
+def find_compiler() -> Compiler:
+    """`$CXX`, else g++, else clang++, else the `ziglang` wheel.
+
+    Raises
+    ------
+    CompilerNotFound
+        If none of them works, or if `$CXX` names one that does not.
+    """
+    return _search(os.environ.get("CXX", "").strip())
+
+
+@functools.cache
+def _search(chosen: str) -> Compiler:
+    if chosen:
+        compiler = _try_command(tuple(shlex.split(chosen, posix=os.name == "posix")))
+        if compiler is None:
+            raise CompilerNotFound(
+                f"the environment variable CXX is {chosen!r}, but that is no working compiler; "
+                "set it to a C++ compiler's path, or unset it to let minicnn search"
+            )
+        return compiler
+    compiler = _try_command(("g++",)) or _try_command(("clang++",)) or _try_zig()
+    if compiler is None:
+        raise CompilerNotFound(
+            "the emulator needs a C++ compiler, but found none: looked for $CXX, g++, clang++ and "
+            "the ziglang package; install one of them, for example `apt install g++` (Debian, "
+            "Ubuntu), `xcode-select --install` (macOS) or, anywhere, `pip install ziglang`"
+        )
+    return compiler
+
+
+def _try_command(command: tuple[str, ...]) -> Compiler | None:
+    path = shutil.which(command[0])
+    if path is None:
+        return None
+    try:
+        answer = subprocess.run(
+            [path, *command[1:], "--version"], capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if answer.returncode != 0:  # macOS has a g++ that only asks to install the real one
+        return None
+    version = answer.stdout.strip().partition("\n")[0]
+    clang = "clang" in answer.stdout
+    # GCC merges the static variables of templates across libraries unless told not to, and
+    # libstdc++ is never used.
+    flags = ("-nostdlib++",) if clang else ("-fno-gnu-unique",)
+    if not clang and sys.platform.startswith("linux"):
+        flags += ("-Wl,--as-needed",)
+    identity = " ".join([os.path.realpath(path), *command[1:], version])
+    return Compiler((path, *command[1:]), identity, flags + _platform_flags())
+
+
+def _try_zig() -> Compiler | None:
+    if importlib.util.find_spec("ziglang") is None:
+        return None
+    version = importlib.metadata.version("ziglang")
+    # Without -mcpu zig uses every instruction of this CPU; a cache may be shared with others.
+    flags = ("-nostdlib++", "-fno-sanitize=undefined", "-mcpu=baseline")
+    command = (sys.executable, "-m", "ziglang", "c++")
+    return Compiler(command, f"ziglang {version}", flags + _platform_flags())
+
+
+def _platform_flags() -> tuple[str, ...]:
+    flags = () if sys.platform == "win32" else ("-fPIC",)
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        flags += ("-fcf-protection=none",)  # switching stacks breaks a shadow stack
+    return flags
+
+
+# ---- translation -----------------------------------------------------------------------------
+
+
+def translate(source: str, label: str, name: str, parameters, defines: dict) -> str:
+    """C++ that compiles behind `cuda_shim.h`: the kernel's source and an entry point.
+
+    - `extern __shared__ float part[];` becomes a pointer to the runtime's dynamic shared memory;
+    - every other `__shared__` variable gets a companion that reports it to the runtime;
+    - `emu_entry` unpacks an array of pointers to arguments, and calls the kernel.
+
+    Line numbers are kept, so that error messages show the `.cu` file's own.
+    """
+    macros = "".join(f"#define {key} {value}\n" for key, value in defines.items())
+    unpacked = ", ".join(
+        f"*({'const ' if p.pointer and p.const else ''}{p.ctype}*)values[{i}]"
+        for i, p in enumerate(parameters)
+    )
+    return (
+        f'#include "cuda_shim.h"\n{macros}#line 1 "{_quoted(label)}"\n'
+        f'{_translate_shared(source)}\n#line 1 "the call of {name}"\n'
+        f"EMU_EXPORT void emu_entry(void** values) {{ {name}({unpacked}); }}\n"
+    )
+
+
+def _quoted(path: str) -> str:
+    return path.replace("\\", "/").replace('"', "'")
+
+
+def _translate_shared(source: str) -> str:
+    from .signature import blank_comments
+
+    code, pieces, done = blank_comments(source), [], 0
+    pattern = r"\b(extern\s+)?((?:volatile\s+)?)__shared__\b([^;{}]*);"
+    for match in re.finditer(pattern, code):
+        pieces.append(source[done : match.start()])
+        declare = _dynamic_shared if match.group(1) else _static_shared
+        pieces.append(declare(match.group(2), match.group(3)))
+        pieces.append("\n" * match.group().count("\n"))
+        done = match.end()
+    return "".join([*pieces, source[done:]])
+
+
+def _dynamic_shared(volatile: str, declaration: str) -> str:
+    declaration = " ".join(_without_alignment(declaration).split())
+    match = re.fullmatch(r"(.*\W)(\w+)\s*\[\s*\]", declaration)
+    if not match:
+        raise EmulatorError(
+            f"`extern __shared__ {declaration};` declares no array without a size; "
+            "write `extern __shared__ float name[];`"
+        )
+    kind, name = volatile + match.group(1).strip(), match.group(2)
+    return f"{kind}* const {name} = ({kind}*)emu_dynamic_shared;"
+
+
+def _static_shared(volatile: str, declaration: str) -> str:
+    from .signature import split_commas
+
+    declaration = " ".join(_without_alignment(declaration).split())
+    names = [re.search(r"(\w+)\s*(?:\[.*)?$", part).group(1) for part in split_commas(declaration)]
+    companions = " ".join(f"static emu_SharedVariable emu_shared_{n}({n});" for n in names)
+    return f"{volatile}__shared__ {declaration}; {companions}"
+
+
+def _without_alignment(declaration: str) -> str:
+    """Shared memory is aligned to 128 bytes anyway, and `static alignas(16)` is no C++."""
+    return re.sub(r"\b(?:alignas|__align__)\s*\([^()]*(?:\([^()]*\)[^()]*)*\)", " ", declaration)
+
+
+# ---- building --------------------------------------------------------------------------------
+
+
+def build(text: str, label: str, name: str, folders: list[Path]) -> Path:
+    """The library for translated source `text`, compiled unless the cache holds it."""
+    compiler = find_compiler()
+    include = [*folders, kernels_dir(), HERE]
+    flags = [*compiler.flags, *FLAGS, *(f"-I{folder}" for folder in include)]
+    runtime = _build_runtime(compiler)
+
+    def make(target: Path) -> None:
+        source = target.with_suffix(".cpp")
+        source.write_text(text, encoding="utf-8")
+        what = f"kernel {name} of {label}"
+        arguments = [*flags, str(source), str(runtime), "-shared", "-o", str(target)]
+        _compile(compiler, arguments if SUFFIX == ".dll" else [*arguments, "-lm"], what)
+
+    stem = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_")
+    parts = [text, *_headers(text, include), compiler.identity, *compiler.flags, *FLAGS]
+    return _cached(stem, SUFFIX, [*parts, runtime.name], make)
+
+
+def _build_runtime(compiler: Compiler) -> Path:
+    """The object file of `runtime.cpp`, which goes into every kernel's library."""
+    source = HERE / "runtime.cpp"
+    text = source.read_text(encoding="utf-8")
+    parts = [text, *_headers(text, [HERE]), compiler.identity, *compiler.flags, *FLAGS]
+
+    def make(target: Path) -> None:
+        arguments = [*compiler.flags, *FLAGS, "-c", str(source), "-o", str(target)]
+        _compile(compiler, arguments, "the emulator's runtime")
+
+    return _cached("runtime", ".o", parts, make)
+
+
+def _cached(stem: str, suffix: str, parts: list[str], make) -> Path:
+    """The cache's file made from `parts`; `make(path)` makes it if it is not there.
+
+    The file's name carries a hash of all that decides its content. It is made in a folder of its
+    own and renamed when complete: whoever finds the final name finds a whole file.
+    """
+    key = hashlib.sha256("\0".join([platform.machine(), *parts]).encode()).hexdigest()[:24]
+    cache = cache_dir("emulator")
+    final = cache / f"{stem}-{key}{suffix}"
+    if not final.is_file():
+        with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as folder:
+            made = Path(folder, stem + suffix)
+            make(made)
+            _move(made, final)
+    return final
+
+
+def _move(made: Path, final: Path) -> None:
+    try:
+        os.replace(made, final)
+    except PermissionError:  # Windows: another process made the same file and already uses it
+        if not final.is_file():
+            raise
+
+
+def _headers(text: str, folders: list[Path]) -> list[str]:
+    """The contents of all headers that `text` includes with quotes, and of those they include."""
+    waiting, found = re.findall(r'^\s*#\s*include\s*"([^"]+)"', text, re.MULTILINE), {}
+    while waiting:
+        name = waiting.pop()
+        path = next((f / name for f in folders if (f / name).is_file()), None)
+        if path is not None and path not in found:
+            found[path] = path.read_text(encoding="utf-8")
+            waiting += re.findall(r'^\s*#\s*include\s*"([^"]+)"', found[path], re.MULTILINE)
+    return [found[path] for path in sorted(found)]
+
+
+def _compile(compiler: Compiler, arguments: list[str], what: str) -> None:
+    command = [*compiler.command, *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if answer.returncode != 0:
+        raise EmulatorError(
+            f"{what} does not compile ({compiler.identity}); "
+            f"correct the lines named here:\n{answer.stderr.strip()}"
+        )
