@@ -212,11 +212,11 @@ def _one_device(cls, inputs):
 # ---------------------------------------------------------------------------
 # Tensor
 # ---------------------------------------------------------------------------
-def as_array(data):
+def as_array(data, floats=np.float32):
     """`data` as an array minicnn computes with.
 
     Arrays keep their dtype and memory (nothing is copied); Python numbers and NumPy scalars, and
-    lists of them, become float32, int64 or bool.
+    lists of them, become float32 (or what `floats` says), int64 or bool.
     """
     if isinstance(data, Tensor):
         return data._data
@@ -225,7 +225,7 @@ def as_array(data):
     else:
         array = np.asarray(data)
         if array.dtype.kind == "f":
-            array = array.astype(np.float32)
+            array = array.astype(floats)
     if array.dtype not in FLOATS and array.dtype.kind not in "iub":
         raise TypeError(
             f"Tensor: expects float32, float64, integer or bool data, but got {array.dtype}; "
@@ -403,7 +403,7 @@ class Tensor:
         ValueError
             If the shapes differ, or this tensor is the output of an operation on the tape.
         """
-        values = as_array(values)
+        values = as_array(values, self.dtype)
         if values.shape != self.shape:
             raise ValueError(
                 f"assign_: expects values of shape {self.shape}, but got {values.shape}"
@@ -479,7 +479,7 @@ def _seed(root, grad):
                 "respect to it, backward(grad); or reduce it first, for example with .sum()"
             )
         return xp(root._data).ones(root.shape, root.dtype)
-    array = as_array(grad)
+    array = as_array(grad, root.dtype)
     if array.shape != root.shape:
         raise ValueError(
             f"backward: grad has shape {array.shape}, but the tensor has {root.shape}; "

@@ -372,7 +372,7 @@ def test_an_error_in_backward_changes_no_gradient():
 
     x, other = leaf(1.0, 2.0), leaf(3.0, 4.0)
     loss = (Broken.apply(x) + other * x).sum()
-    with pytest.raises(ValueError, match=r"Broken.backward returned a gradient of shape \(1,\) for"):
+    with pytest.raises(ValueError, match=r"Broken.backward returned a gradient of shape \(1,\)"):
         loss.backward()
     assert x.grad is None and other.grad is None
 
