@@ -1,0 +1,192 @@
+"""What an operation computes, as text with the actual sizes in it."""
+
+from __future__ import annotations
+
+ELEMENTWISE = {  # operation -> formula, and each input's slope dy/d(input)
+    "ReLU": ("max(x, 0)", {"x": "(1 where x > 0, else 0)"}),
+    "Tanh": ("tanh x", {"x": "(1 - y²)"}),
+    "Sigmoid": ("1 / (1 + e^-x)", {"x": "y (1 - y)"}),
+    "Exp": ("e^x", {"x": "y"}),
+    "Log": ("ln x", {"x": "1/x"}),
+    "Negate": ("-x", {"x": "(-1)"}),
+    "Cast": ("x, in another dtype", {"x": "1"}),
+    "ToDevice": ("x, on another device", {"x": "1"}),
+    "Add": ("a + b", {"a": "1", "b": "1"}),
+    "Subtract": ("a - b", {"a": "1", "b": "(-1)"}),
+    "Multiply": ("a · b", {"a": "b", "b": "a"}),
+    "Divide": ("a / b", {"a": "1/b", "b": "(-a/b²)"}),
+    "Power": ("a^b", {"a": "b a^(b-1)", "b": "y ln a"}),
+}
+
+
+def formula(step) -> str:
+    """The formula of a step, one equation a line; see `Step.formula`."""
+    write = FORMULAS.get(step.operation)
+    if not step.ours or step.held is None:
+        lines = _unknown(step)
+    elif step.operation in ELEMENTWISE:
+        lines = _elementwise(step)
+    elif write is None:
+        lines = _unknown(step)
+    else:
+        lines = write(step)
+    return "\n".join(lines)
+
+
+def shifted(letter: str, offset: int) -> str:
+    """"u", "15+u" or "u-2"."""
+    if offset == 0:
+        return letter
+    return f"{offset}+{letter}" if offset > 0 else f"{letter}{offset}"
+
+
+def over(**sizes: int) -> str:
+    """"c < 6, u < 5": the letters run from 0."""
+    return ", ".join(f"{letter} < {n}" for letter, n in sizes.items())
+
+
+def _shape(step, letter):
+    if letter == "y":
+        return step.held_output.array.shape
+    return step.held[step.letters.index(letter)].array.shape
+
+
+def _wanted(step, lines):
+    """The equations of those gradients that were computed."""
+    return [line for letter, line in lines.items() if step.grads.get(letter) is not None]
+
+
+# ---------------------------------------------------------------------------
+# One function per operation: equations for the step's direction
+# ---------------------------------------------------------------------------
+def _window_index(step):
+    """Text of the row and column of x that cell (u, v) of window (i, j) is at."""
+    texts = []
+    for letter, cell, s, p in zip("ij", "uv", step.op.stride, step.op.padding):
+        start = letter if s == 1 else f"{s}{letter}"
+        texts.append(f"{start}+{cell}" + (f"-{p}" if p else ""))
+    return texts
+
+
+def _conv2d(step):
+    N, O, OH, OW = _shape(step, "y")
+    _, C, KH, KW = _shape(step, "w")
+    row, column = _window_index(step)
+    if step.direction == "forward":
+        bias = "b[o] + " if step.held[2] is not None else ""
+        return [
+            f"y[n,o,i,j] = {bias}Σ x[n,c,{row},{column}] · w[o,c,u,v]",
+            f"for {over(n=N, o=O, i=OH, j=OW)}; sum over {over(c=C, u=KH, v=KW)}",
+        ]
+    return _wanted(step, {
+        "x": f"dx[n,c,p,q] = Σ dy[n,o,i,j] · w[o,c,u,v]   over o < {O}, {row} = p, {column} = q",
+        "w": f"dw[o,c,u,v] = Σ dy[n,o,i,j] · x[n,c,{row},{column}]   over {over(n=N, i=OH, j=OW)}",
+        "b": f"db[o] = Σ dy[n,o,i,j]   over {over(n=N, i=OH, j=OW)}",
+    })  # fmt: skip
+
+
+def _linear(step):
+    *_, O = _shape(step, "y")
+    *rows, I = _shape(step, "x")
+    n = ",".join("nmlk"[: len(rows)]) + "," if rows else ""
+    sizes = {letter: size for letter, size in zip("nmlk", rows)}
+    if step.direction == "forward":
+        bias = "b[o] + " if step.held[2] is not None else ""
+        return [
+            f"y[{n}o] = {bias}Σ x[{n}i] · w[o,i]",
+            f"for {over(**sizes, o=O)}; sum over {over(i=I)}",
+        ]
+    at = f"   over {over(**sizes)}" if sizes else ""
+    return _wanted(step, {
+        "x": f"dx[{n}i] = Σ dy[{n}o] · w[o,i]   over {over(o=O)}",
+        "w": f"dw[o,i] = Σ dy[{n}o] · x[{n}i]{at}",
+        "b": f"db[o] = Σ dy[{n}o]{at}",
+    })  # fmt: skip
+
+
+def _max_pool2d(step):
+    N, C, OH, OW = _shape(step, "y")
+    KH, KW = step.op.kernel
+    row, column = _window_index(step)
+    if step.direction == "forward":
+        return [
+            f"y[n,c,i,j] = the largest x[n,c,{row},{column}]",
+            f"for {over(n=N, c=C, i=OH, j=OW)}; among {over(u=KH, v=KW)}",
+        ]
+    return ["dx[n,c,p,q] = Σ dy[n,c,i,j]   over the windows (i,j) whose largest x is at (p,q)"]
+
+
+def _avg_pool2d(step):
+    N, C, OH, OW = _shape(step, "y")
+    KH, KW = step.op.kernel
+    row, column = _window_index(step)
+    if step.direction == "forward":
+        return [
+            f"y[n,c,i,j] = 1/{KH * KW} Σ x[n,c,{row},{column}]",
+            f"for {over(n=N, c=C, i=OH, j=OW)}; sum over {over(u=KH, v=KW)}",
+        ]
+    return [f"dx[n,c,p,q] = Σ dy[n,c,i,j] / {KH * KW}   over the windows (i,j) that saw (p,q)"]
+
+
+def _softmax_cross_entropy(step):
+    N, K = _shape(step, "x")
+    p = f"p[n,k] = e^x[n,k] / Σ e^x[n,l]   for {over(n=N, k=K)}; sum over {over(l=K)}"
+    if step.direction == "forward":
+        return [f"L = {'' if N == 1 else f'1/{N} '}Σ -ln p[n,t[n]]   over {over(n=N)}", p]
+    share = "" if N == 1 else f" / {N}"
+    return [f"dx[n,k] = dy (p[n,k] - (1 if k = t[n] else 0)){share}", p]
+
+
+def _moved(text):
+    def write(step):
+        if step.direction == "forward":
+            return [f"y = {text}, {_shape(step, 'x')} to {_shape(step, 'y')}"]
+        return [f"dx = dy, put back where the elements came from: {_shape(step, 'x')}"]
+
+    return write
+
+
+def _reduced(symbol):
+    def write(step):
+        axes = ", ".join(map(str, step.op.dims))
+        if step.direction == "forward":
+            shapes = f"{_shape(step, 'x')} to {_shape(step, 'y')}"
+            return [f"y = {symbol} of x over axis {axes}: {shapes}"]
+        share = " / the number of elements" if step.operation == "Mean" else ""
+        return [f"dx = dy{share}, handed to every element of the {symbol}"]
+
+    return write
+
+
+def _elementwise(step):
+    text, slopes = ELEMENTWISE[step.operation]
+    if step.direction == "forward":
+        return [f"y = {text}, element by element"]
+    lines = []
+    for k in slopes:
+        factor = "" if slopes[k] == "1" else f" · {slopes[k]}"
+        repeated = _shape(step, k) != _shape(step, "y")
+        added = ", added up where it was repeated" if repeated else ""
+        lines.append((k, f"d{k} = dy{factor}{added}"))
+    return _wanted(step, dict(lines))
+
+
+def _unknown(step):
+    letters = ", ".join(step.letters)
+    if step.direction == "forward":
+        return [f"y = {step.operation}({letters})"]
+    return [f"{', '.join('d' + k for k in step.letters)} from dy, by {step.operation}.backward"]
+
+
+FORMULAS = {
+    "Conv2d": _conv2d,
+    "Linear": _linear,
+    "MaxPool2d": _max_pool2d,
+    "AvgPool2d": _avg_pool2d,
+    "SoftmaxCrossEntropy": _softmax_cross_entropy,
+    "Reshape": _moved("x in another shape"),
+    "Permute": _moved("x with its axes in another order"),
+    "Index": _moved("some elements of x"),
+    "Sum": _reduced("sum"),
+    "Mean": _reduced("mean"),
+}

@@ -1,0 +1,303 @@
+"""One step of a recorded pass: an operation, or its gradient."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+import re
+from functools import cache
+
+import numpy as np
+
+from minicnn.backends import to_device
+from minicnn.stepper.formula import formula
+from minicnn.tensor import Function
+
+# What every operation has; its other attributes are settings.
+_NO_SETTINGS = {
+    "backend", "device", "kept", "needs", "number", "parents", "saved", "shapes", "versions",
+    "walked",
+}  # fmt: skip
+_LONG_NAMES = {"x": "input", "w": "weight", "b": "bias", "t": "target"}
+
+
+class Held:
+    """An array as it was when it was recorded, and a way to tell that it has changed since."""
+
+    __slots__ = ("array", "cell", "version")
+
+    def __init__(self, tensor):
+        self.array = tensor._data
+        self.cell = tensor._version
+        self.version = tensor._version[0]
+
+    @property
+    def changed(self) -> bool:
+        return self.cell[0] != self.version
+
+
+def on_cpu(array) -> np.ndarray:
+    """A read-only NumPy view (a copy if the array lies on a GPU)."""
+    view = to_device(array, "cpu").view()
+    view.flags.writeable = False
+    return view
+
+
+# ---------------------------------------------------------------------------
+# One step
+# ---------------------------------------------------------------------------
+class Step:
+    """One operation of a recorded pass, or its gradient.
+
+    Attributes
+    ----------
+    number : int
+        Counted from 1, as shown; `steps[number - 1]` is this step.
+    direction : str
+        "forward" or "backward".
+    operation : str
+        Name of the operation, "Conv2d".
+    layer : str
+        Dotted name of the module it ran in, "conv1"; "" if that is the outermost one, or none.
+    label : str
+        What to call it: the layer, else the operation ("relu2" is the second such).
+    formula : str
+        What was computed, with the actual sizes.
+    settings : dict
+        Stride, padding and so on.
+    inputs : dict of str to array (None for one left out)
+        By the letters of the formula: "x", "w", "b".
+    output : array
+    dy : array or None
+        Backward: gradient of the loss with respect to the output.
+    grads : dict of str to array, or None where no gradient was wanted
+        Backward: gradients with respect to the inputs.
+    site, run_by : Site
+        The line that ran the operation; in backward, also the line that ran `backward`.
+    backend : str
+    partner : Step or None
+        The same operation in the other direction.
+    """
+
+    def __init__(
+        self, direction, op, held, held_output, layer, site, run_by=None, dy=None, grads=()
+    ):
+        self.direction, self.op, self.layer = direction, op, layer
+        self.held, self.held_output = held, held_output
+        self.site, self.run_by = site, run_by
+        self._dy, self._grads = dy, grads
+        self.operation, self.backend = op.name, op.backend
+        self.letters = _letters(type(op), len(op.shapes))
+        self.partner = None
+        self.number, self._list, self._twins = 0, (), []  # set when it joins a list
+
+    # -- what it is ---------------------------------------------------------
+    @property
+    def label(self) -> str:
+        if self.direction == "backward" and self.partner:
+            return self.partner.label
+        if self.layer or len(self._twins) < 2:
+            return self.layer or _snake(self.operation)
+        return f"{_snake(self.operation)}{self._twins.index(self) + 1}"
+
+    @property
+    def title(self) -> str:
+        """"conv1: Conv2d, forward"."""
+        same = self.label.rstrip("0123456789") == _snake(self.operation).rstrip("0123456789")
+        return f"{self.label}{'' if same else ': ' + self.operation}, {self.direction}"
+
+    @property
+    def ours(self) -> bool:
+        """Whether the operation is minicnn's: a student's own of the same name may be anything."""
+        return any(
+            cls.__name__ == self.operation and cls.__module__.startswith("minicnn.ops.")
+            for cls in type(self.op).__mro__
+        )
+
+    @property
+    def formula(self) -> str:
+        return formula(self)
+
+    @property
+    def settings(self) -> dict:
+        named = vars(self.op).items()
+        return {k: v for k, v in named if k not in _NO_SETTINGS and not hasattr(v, "shape")}
+
+    # -- its arrays ---------------------------------------------------------
+    @property
+    def inputs(self) -> dict:
+        self._check_recorded()
+        self._check_unchanged()
+        return {k: h and on_cpu(h.array) for k, h in zip(self.letters, self.held)}
+
+    @property
+    def output(self) -> np.ndarray:
+        self._check_recorded()
+        self._check_unchanged()
+        return on_cpu(self.held_output.array)
+
+    def _array(self, letter) -> np.ndarray:
+        """An input or the output ("y") as it is now, changed since or not."""
+        held = self.held_output if letter == "y" else self.held[self.letters.index(letter)]
+        return on_cpu(held.array)
+
+    @property
+    def total(self) -> int:
+        """Number of steps in the recording."""
+        return len(self._list)
+
+    @property
+    def dy(self):
+        return None if self._dy is None else on_cpu(self._dy)
+
+    @property
+    def grads(self) -> dict:
+        return {k: None if g is None else on_cpu(g) for k, g in zip(self.letters, self._grads)}
+
+    @property
+    def changed(self) -> list[str]:
+        """Letters of the arrays that were changed in place since they were recorded."""
+        if self.held is None:
+            return []
+        held = dict(zip((*self.letters, "y"), (*self.held, self.held_output)))
+        return [letter for letter, h in held.items() if h is not None and h.changed]
+
+    def _check_recorded(self):
+        if self.held is None:
+            raise RuntimeError(
+                f"step {self.number}: {self.operation} itself ran before the recording, so its "
+                "inputs were not kept; put the forward pass inside record() too"
+            )
+
+    def _check_unchanged(self):
+        if letters := self.changed:
+            names = " and ".join(f"{k} ({self.long_name(k)})" for k in letters)
+            raise RuntimeError(
+                f"step {self.number}: {names} of {self.title} was changed in place after it was "
+                "recorded, so the numbers no longer belong together; record again"
+            )
+
+    # -- into one number ----------------------------------------------------
+    def long_name(self, letter: str) -> str:
+        """"weight" for "w", where the operation has weights."""
+        if letter == "y":
+            return "output"
+        return _LONG_NAMES.get(letter, letter) if "x" in self.letters else letter
+
+    def target(self, of: str | None = None) -> tuple[str, np.ndarray]:
+        """The array `into` looks into: its letter ("y", "x", "w", ...) and its values.
+
+        Parameters
+        ----------
+        of : str, optional
+            Forward: only "output". Backward: whose gradient, "input", "weight", "bias" or the
+            formula's letter; the first input's if left out.
+        """
+        known = ["y"] if self.direction == "forward" else list(self.letters)
+        names = {name: k for k in known for name in (k, self.long_name(k))}
+        letter = known[0] if of is None else names.get(of)
+        if letter is None:
+            choices = ", ".join(repr(self.long_name(k)) for k in known)
+            raise ValueError(
+                f"into: of expects one of {choices} in {self.title}, but got {of!r}"
+            )
+        if letter == "y":
+            return letter, self.output
+        self._check_recorded()
+        dx = self.grads[letter]
+        if dx is None:
+            raise ValueError(self._no_gradient(letter))
+        return letter, dx
+
+    def _no_gradient(self, letter):
+        name, given = self.long_name(letter), self.held[self.letters.index(letter)]
+        text = f"into: {self.title} has no gradient of its {name}"
+        others = [self.long_name(k) for k, g in self.grads.items() if g is not None]
+        hint = f"; there is one with of={' or of='.join(map(repr, others))}" if others else ""
+        if given is None:
+            return f"{text}, because it was given none{hint}"
+        if given.array.dtype.kind != "f":
+            return f"{text}, because it holds {given.array.dtype}, not floats{hint}"
+        return (
+            f"{text}, because nothing asked for it: make it with Tensor(..., requires_grad=True) "
+            f"and record again{hint}"
+        )
+
+    def into(self, *index: int, of: str | None = None):
+        """Open one number of this step: what it was computed from, term by term.
+
+        Parameters
+        ----------
+        *index : int
+            As many as the array has dimensions; negative ones count from the end.
+        of : str, optional
+            In backward, whose gradient: "input" (the default), "weight", "bias".
+
+        Returns
+        -------
+        Lens
+
+        Raises
+        ------
+        ValueError, IndexError, TypeError
+            If there is no such array or element, or the operation has no lens.
+        RuntimeError
+            If what was recorded has been changed since.
+        """
+        from minicnn.stepper.lenses import open_lens
+
+        letter, array = self.target(of)
+        name = letter if letter == "y" else f"d{letter}"
+        self._check_unchanged()
+        return open_lens(self, letter, check_index(name, array, index))
+
+    def largest(self, of: str | None = None) -> tuple[int, ...]:
+        """Where the number of largest magnitude is, in the array `into` looks into."""
+        array = np.abs(self.target(of)[1])
+        return tuple(int(k) for k in np.unravel_index(np.nan_to_num(array).argmax(), array.shape))
+
+    def __repr__(self):
+        from minicnn.stepper.cards import card
+
+        return card(self)
+
+    def _repr_html_(self):
+        from minicnn.stepper.html import card
+
+        return card(self)
+
+
+def check_index(name: str, array, index) -> tuple[int, ...]:
+    """`index` as ints from 0, one for each dimension of the array."""
+    try:
+        index = tuple(operator.index(k) for k in index)
+    except TypeError:
+        raise TypeError(f"into: indices must be ints, but got {index}") from None
+    if len(index) != array.ndim:
+        raise ValueError(
+            f"into: {name} has shape {array.shape}, so it takes {array.ndim} indices, but got "
+            f"{len(index)}: {index}"
+        )
+    for axis, (k, n) in enumerate(zip(index, array.shape)):
+        if not -n <= k < n:
+            raise IndexError(
+                f"into: index {k} is out of range in axis {axis} of {name}, whose shape is "
+                f"{array.shape}; it must lie in 0 to {n - 1}"
+            )
+    return tuple(k % n for k, n in zip(index, array.shape))
+
+
+@cache
+def _letters(drawing: type, count: int) -> tuple[str, ...]:
+    """The names of an operation's inputs, as its readable `forward` calls them."""
+    for cls in reversed(drawing.__mro__):
+        if issubclass(cls, Function) and cls is not Function and "forward" in vars(cls):
+            names = tuple(inspect.signature(cls.forward).parameters)[1:]
+            if len(names) == count:
+                return names
+    return tuple(f"x{k}" for k in range(count))
+
+
+def _snake(name: str) -> str:
+    """"max_pool2d" for "MaxPool2d", and "relu" for "ReLU"."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name).lower()
