@@ -62,6 +62,8 @@ class Function:
 
     Attributes
     ----------
+    settings : dict
+        What `apply` was given by name; each is an attribute, too.
     needs : tuple of bool
     shapes : tuple of tuple of int
         Shapes of the inputs (None for an input left out).
@@ -78,6 +80,7 @@ class Function:
 
     may_alias = False  # True where the output can be a view of the first input (reshape, ...)
     backend = "numpy"
+    settings: dict = {}
     parents: tuple = ()
     saved: tuple = ()
     walked = False  # True once backward has been here
@@ -106,7 +109,7 @@ class Function:
         device = _one_device(cls, inputs)
         op = drawing(cls, device)()
         op.__dict__.update(settings)
-        op.device = device
+        op.settings = settings
         track = _grad_enabled.get()
         op.needs = tuple([track and t is not None and t._requires_grad for t in inputs])
         op.shapes = tuple([None if t is None else t._data.shape for t in inputs])

@@ -13,11 +13,6 @@ from minicnn.backends import to_device
 from minicnn.stepper.formula import formula
 from minicnn.tensor import Function
 
-# What every operation has; its other attributes are settings.
-_NO_SETTINGS = {
-    "backend", "device", "kept", "needs", "number", "parents", "saved", "shapes", "versions",
-    "walked",
-}  # fmt: skip
 _LONG_NAMES = {"x": "input", "w": "weight", "b": "bias", "t": "target"}
 
 
@@ -120,8 +115,7 @@ class Step:
 
     @property
     def settings(self) -> dict:
-        named = vars(self.op).items()
-        return {k: v for k, v in named if k not in _NO_SETTINGS and not hasattr(v, "shape")}
+        return self.op.settings
 
     # -- its arrays ---------------------------------------------------------
     @property
