@@ -21,7 +21,7 @@ import numpy as np
 from minicnn.layout import channels_last
 from minicnn.tensor import Tensor
 
-_generator = np.random.default_rng(0)
+_generator = None  # made when first needed: numpy.random takes 20 ms to import
 
 
 def manual_seed(seed: int) -> None:
@@ -40,6 +40,13 @@ def manual_seed(seed: int) -> None:
     _generator = np.random.default_rng(seed)
 
 
+def _random():
+    """The generator of all initialisers, seeded with 0 unless `manual_seed` was called."""
+    if _generator is None:
+        manual_seed(0)
+    return _generator
+
+
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """(fan_in, fan_out) of a weight (O, I) or (O, C, KH, KW)."""
     if len(shape) < 2:
@@ -52,12 +59,12 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def uniform_(tensor: Tensor, low: float, high: float) -> Tensor:
     """Overwrite with numbers uniform in [low, high)."""
-    return _fill(tensor, _generator.uniform(low, high, tensor.shape))
+    return _fill(tensor, _random().uniform(low, high, tensor.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Overwrite with normal numbers of this mean and standard deviation."""
-    return _fill(tensor, _generator.normal(mean, std, tensor.shape))
+    return _fill(tensor, _random().normal(mean, std, tensor.shape))
 
 
 def constant_(tensor: Tensor, value: float) -> Tensor:
