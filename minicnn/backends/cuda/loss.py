@@ -1,0 +1,33 @@
+"""Losses as kernels."""
+
+from __future__ import annotations
+
+from minicnn.backends import xp
+from minicnn.backends.cuda.arrays import column_sum
+from minicnn.backends.launch import launch, launch_each
+
+
+class SoftmaxCrossEntropy:
+    """A warp per row forward, a thread per score backward."""
+
+    file = "loss/softmax_cross_entropy.cu"
+
+    def forward(self, x, t):
+        (N, K), lib = x.shape, xp(x)
+        x, t = lib.ascontiguousarray(x), lib.ascontiguousarray(t)
+        loss, log_sum = lib.empty((N, 1), x.dtype), lib.empty(N, x.dtype)
+        args = (x, t, loss, log_sum, N, K)
+        launch(self.file, "softmax_cross_entropy_forward", (-(-N // 4),), (128,), args,
+               dtype=x.dtype)  # fmt: skip
+        self.save(x, t, log_sum)
+        return column_sum(loss).reshape(())
+
+    def backward(self, dy):
+        x, t, log_sum = self.saved
+        dx = xp(x).empty(x.shape, x.dtype)
+        args = (x, t, log_sum, dy.reshape(1), dx, *x.shape)
+        launch_each(self.file, "softmax_cross_entropy_backward", x.size, args, dtype=x.dtype)
+        return dx, None
+
+
+OPERATIONS = (SoftmaxCrossEntropy,)

@@ -1,0 +1,76 @@
+"""The rules that arguments of several functions keep, and their errors."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+
+from minicnn.ops.arithmetic import check_float
+from minicnn.ops.windows import output_size
+from minicnn.tensor import Tensor
+
+
+def as_pair(name: str, argument: str, value, least: int) -> tuple[int, int]:
+    """An int or a pair of ints, each at least `least`, as a pair (for H, for W)."""
+    rule = f"expects an int or a pair of ints (for H, for W), each at least {least}"
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if any(isinstance(v, bool) or not hasattr(v, "__index__") for v in values):
+        raise TypeError(f"{name}: {argument} {rule}, but got {value!r}")
+    values = tuple(operator.index(v) for v in values)
+    if len(values) != 2 or any(v < least for v in values):
+        raise ValueError(f"{name}: {argument} {rule}, but got {value!r}")
+    return values
+
+
+def as_images(name, value) -> Tensor:
+    """`value` as a float tensor (N, C, H, W)."""
+    x = check_float(name, value)
+    if x.ndim != 4:
+        hint = "; add the batch axis with x.reshape(1, *x.shape)" if x.ndim == 3 else ""
+        raise ValueError(
+            f"{name}: input expects 4 dimensions (N, C, H, W), but has {x.ndim}: {x.shape}{hint}"
+        )
+    return x
+
+
+def check_same_dtype(name, x, **others):
+    """Raise unless the tensors share x's dtype."""
+    for argument, t in others.items():
+        if t is not None and t.dtype != x.dtype:
+            raise TypeError(
+                f"{name}: input is {x.dtype} but {argument} is {t.dtype}; they must be equal: "
+                f"convert one with .to(np.{x.dtype})"
+            )
+
+
+def as_bias(name, bias, features):
+    """`bias` as a float tensor (features,), or None."""
+    if bias is None:
+        return None
+    bias = check_float(name, bias)
+    if bias.shape != (features,):
+        raise ValueError(
+            f"{name}: bias expects shape ({features},), one number per output (weight.shape[0]), "
+            f"but has {bias.shape}"
+        )
+    return bias
+
+
+def check_fit(name, x, kernel, stride, padding):
+    """Raise unless the kernel fits into the padded input at least once."""
+    size = output_size(x.shape[2:], kernel, stride, padding)
+    if size[0] < 1 or size[1] < 1:
+        raise ValueError(
+            f"{name}: a kernel of {kernel} does not fit into an input of {x.shape[2:]} with "
+            f"padding {padding}; use a smaller kernel, a larger input or more padding"
+        )
+
+
+def as_count(name, argument, value) -> int:
+    """`value` as an int of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: {argument} expects an int, but got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name}: {argument} expects 1 or more, but got {value}")
+    return int(value)
