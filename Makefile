@@ -1,0 +1,65 @@
+# Two commands for a fresh machine with git, make and python3: `make demo` and `make test`.
+# Each does all its own set-up in .venv, and is quick the second time.
+
+PYTHON ?= python3
+PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: help demo test lint clean
+.NOTPARALLEL:
+
+help:
+	@echo "make demo   train LeNet on handwritten digits (about a minute)"
+	@echo "make test   run the tests, all but the slow ones"
+	@echo "make lint   check the code's style"
+	@echo "make clean  remove what the others made, .venv included"
+	@echo "Each sets up what it needs. Another Python than python3: make PYTHON=python3.12 demo"
+
+demo: .venv/minicnn
+	.venv/bin/minicnn train lenet --data digits --epochs 20
+
+test: .venv/test
+	.venv/bin/python -m pytest -m "not slow"
+
+lint: .venv/lint
+	.venv/bin/python -m ruff check .
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ----------------------------------------------------------------------------
+# Set-up. Each stamp is written last, so what failed is done again the next time.
+# ----------------------------------------------------------------------------
+.venv/made:
+	@command -v "$(PYTHON)" >/dev/null || { \
+	    echo "minicnn: '$(PYTHON)' was not found, but Python 3.11 or newer is needed;"; \
+	    echo "install it, or name yours: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1; } >&2
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "minicnn: found $$("$(PYTHON)" --version 2>&1) as '$(PYTHON)', but Python 3.11 or newer is needed;"; \
+	    echo "install one and name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "minicnn: '$(PYTHON)' has no venv module, but it is needed to set up .venv;"; \
+	    echo "on Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2
+	@echo "Setting up .venv"
+	@"$(PYTHON)" -m venv --clear .venv
+	@touch $@
+
+.venv/minicnn: setup.py pyproject.toml .venv/made
+	@echo "Installing minicnn and what it needs into .venv"
+	@$(PIP) --editable .
+	@touch $@
+
+# The kernels' tests need a C++ compiler: where there is none, pip brings one (ziglang).
+.venv/test: setup.py pyproject.toml .venv/made
+	@echo "Installing minicnn and what its tests need into .venv"
+	@extras=test; found=; \
+	for compiler in $${CXX%% *} g++ clang++; do \
+	    "$$compiler" --version >/dev/null 2>&1 && found=yes; \
+	done; \
+	[ -n "$$found" ] || { echo "No C++ compiler was found: installing ziglang"; extras=test,emulator; }; \
+	$(PIP) --editable ".[$$extras]"
+	@touch .venv/minicnn $@
+
+.venv/lint: setup.py pyproject.toml .venv/made
+	@$(PIP) --editable ".[lint]"
+	@touch .venv/minicnn $@
