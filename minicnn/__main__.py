@@ -27,7 +27,7 @@ examples:
   minicnn train lenet --lr 0.02 --batch-size 32 --out runs/small-steps
 
 The lr falls to 0 along half a cosine. The same settings give bit-identical weights again, on the
-same machine with the same number of threads. MNIST and Fashion-MNIST are downloaded once, unless
+same machine. MNIST and Fashion-MNIST are downloaded once, unless
 MINICNN_DATA names a folder that holds them.
 """,
     "step": """\
@@ -120,6 +120,7 @@ def train_settings(options):
         model=options.model,
         data=options.data,
         seed=options.seed,
+        threads=options.threads,
         device=device,
         backend=backend if device == "cpu" else "cuda",
         **chosen,
@@ -128,8 +129,6 @@ def train_settings(options):
 
 def describe(run) -> str:
     """What is about to be trained, in two lines."""
-    from minicnn.training.run import blas_threads
-
     s = run.settings
     return (
         f"{s.model} on {s.data}: {run.model.num_parameters():,} parameters, "
@@ -137,7 +136,7 @@ def describe(run) -> str:
         f"{len(run.test_loader.dataset):,} to test\n"
         f"{s.epochs} epochs, batch size {s.batch_size}, lr {s.lr:g}, momentum {s.momentum:g}, "
         f"weight decay {s.weight_decay:g}, seed {s.seed}, {s.device} ({s.backend}, "
-        f"{blas_threads()} BLAS threads)"
+        f"{s.threads} thread{'s'[: s.threads > 1]})"
     )
 
 
@@ -278,6 +277,8 @@ def add_train_arguments(add):
     text = f"who computes on a CPU: {', '.join(backends.CHOICES)}"
     text += f" (default: {backends.current_backend()})"
     add("--backend", metavar="NAME", type=one_of("backend", backends.CHOICES), help=text)
+    text = "threads of one matrix product; more than one slows LeNet down (default: 1)"
+    add("--threads", type=COUNT, metavar="N", default=1, help=text)
     text = "where the files go; older ones there are replaced (default: runs/MODEL-DATA)"
     add("--out", type=Path, metavar="DIR", help=text)
     add("--quiet", action="store_true", help="print the result only")

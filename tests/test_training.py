@@ -322,3 +322,29 @@ def test_errors_of_trainer():
     with pytest.raises(ValueError, match="optimizer learns parameters that are not the model's"):
         Trainer(model, SGD(other.parameters()))
     assert isinstance(Trainer(model, SGD([model.weight])).model, Module)  # some may be frozen
+
+
+# ---------------------------------------------------------------------------
+# Threads
+# ---------------------------------------------------------------------------
+@pytest.mark.parametrize(("threads", "expected"), [(1, 1), (None, "as before")])
+def test_matrix_products_are_held_to_the_threads_and_let_go(threads, expected):
+    from threadpoolctl import threadpool_info
+
+    def blas():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before, seen = blas(), []
+
+    def loss(scores, y):
+        seen.append(blas())
+        return F.cross_entropy(scores, y)
+
+    trainer(loss=loss, threads=threads).fit(points(1), points(1), epochs=1)
+    assert seen == [before if expected == "as before" else [1] * len(before)] * 2
+    assert blas() == before
+
+
+def test_threads_is_a_count():
+    with pytest.raises(ValueError, match="Trainer: threads expects 1 or more, but got 0"):
+        trainer(threads=0)

@@ -22,7 +22,7 @@ from minicnn.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a run depends on, beside the machine and the number of threads."""
+    """All that a run depends on, beside the machine."""
 
     model: str
     data: str
@@ -34,6 +34,7 @@ class Settings:
     seed: int
     device: str
     backend: str
+    threads: int = 1
 
 
 class Run:
@@ -64,7 +65,9 @@ class Run:
         optimizer = optim.SGD(
             self.model.parameters(), settings.lr, settings.momentum, settings.weight_decay
         )
-        self.trainer = Trainer(self.model, optimizer, schedule=cosine, progress=progress)
+        self.trainer = Trainer(
+            self.model, optimizer, schedule=cosine, threads=settings.threads, progress=progress
+        )
         self.seconds = 0.0
         self.interrupted = False
         _make_folder(self.out)
@@ -95,7 +98,6 @@ class Run:
             "minicnn": minicnn.__version__,
             "numpy": np.__version__,
             "python": platform.python_version(),
-            "blas_threads": blas_threads(),
             "seconds": self.seconds,
             "interrupted": self.interrupted,
             "epochs": self.history,
@@ -114,11 +116,3 @@ def _make_folder(out):
         ) from error
     if not os.access(out, os.W_OK):
         raise PermissionError(f"{out} is a folder that must not be written to; choose another")
-
-
-def blas_threads() -> int | None:
-    """How many threads NumPy's matrix products use now; None if that cannot be known."""
-    from threadpoolctl import threadpool_info
-
-    pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-    return max(pools, default=None)

@@ -7,8 +7,10 @@ import operator
 import time
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from minicnn import functional as F
+from minicnn.functional.arguments import as_count
 from minicnn.nn import Module
 from minicnn.tensor import Tensor, no_grad
 from minicnn.training.metrics import Running
@@ -35,6 +37,9 @@ class Trainer:
     schedule : callable
         From progress (0 at the first step, towards 1 at the end) to a factor on the optimiser's lr;
         see `minicnn.training.schedules`.
+    threads : int or None
+        Threads of one matrix product on the CPU while training; None leaves them as they are. One
+        is best for nets like LeNet: their products are too small to be worth sharing.
     progress : bool
         Show a progress bar (on a terminal), and print a line after each epoch.
 
@@ -52,7 +57,9 @@ class Trainer:
         If model is no Module, or the optimiser's parameters are not the model's.
     """
 
-    def __init__(self, model, optimizer, loss=F.cross_entropy, schedule=constant, progress=True):
+    def __init__(
+        self, model, optimizer, loss=F.cross_entropy, schedule=constant, threads=1, progress=True
+    ):
         if not isinstance(model, Module):
             raise TypeError(f"Trainer: model expects a Module, but got {model!r}")
         own = {id(p) for p in model.parameters()}
@@ -65,6 +72,7 @@ class Trainer:
         self.optimizer = optimizer
         self.loss = loss
         self.schedule = schedule
+        self.threads = None if threads is None else as_count("Trainer", "threads", threads)
         self.progress = progress
         self.history = []
 
@@ -90,6 +98,7 @@ class Trainer:
         """
         epochs = self._check(train_loader, validation_loader, epochs)
         base_lr = self.optimizer.lr
+        limit = threadpool_limits(self.threads, user_api="blas")
         try:
             for epoch in range(epochs):
                 start = time.perf_counter()
@@ -112,6 +121,7 @@ class Trainer:
                 self._report(epoch, epochs)
         finally:
             self.optimizer.lr = base_lr
+            limit.restore_original_limits()
         return self.history
 
     # A loss that overflows is reported by name below, not by NumPy's warnings.
