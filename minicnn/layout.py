@@ -1,4 +1,4 @@
-"""Memory order: shapes are NCHW wherever a person reads them, memory is channels-last.
+"""Memory order and sizes: shapes are NCHW wherever a person reads them, memory is channels-last.
 
 An activation is the transposed view of a contiguous (N, H, W, C) array, so that the channels of one
 pixel lie side by side: a row of im2col is then a few long copies, and a 1x1 convolution is one
@@ -24,3 +24,26 @@ def channels_last(x):
     if x.ndim != 4 or x.transpose(0, 2, 3, 1).flags.c_contiguous:
         return x
     return nchw(nhwc(x))
+
+
+def output_size(size, kernel, stride, padding, dilation=(1, 1)):
+    """(OH, OW): how often a kernel fits into an image (H, W); each argument is a pair.
+
+    OH = floor((H + 2 PH - DH*(KH - 1) - 1) / SH) + 1. Rows left over at the end are not looked at.
+    """
+    return tuple(
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, s, p, d in zip(size, kernel, stride, padding, dilation)
+    )
+
+
+def rows(x):
+    """x (N, C, ...) as (R, C): a column for each channel; no copy if x is channels-last."""
+    C = x.shape[1]
+    return x.transpose(0, *range(2, x.ndim), 1).reshape(x.size // C, C)
+
+
+def from_rows(y, shape):
+    """The inverse of `rows`: y (R, C) as (N, C, ...)."""
+    N, C, *size = shape
+    return y.reshape(N, *size, C).transpose(0, len(size) + 1, *range(1, len(size) + 1))

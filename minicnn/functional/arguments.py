@@ -6,8 +6,8 @@ import operator
 
 import numpy as np
 
+from minicnn.layout import output_size
 from minicnn.ops.arithmetic import check_float
-from minicnn.ops.windows import output_size
 from minicnn.tensor import Tensor
 
 
@@ -57,13 +57,14 @@ def as_bias(name, bias, features):
     return bias
 
 
-def check_fit(name, x, kernel, stride, padding):
+def check_fit(name, x, kernel, stride, padding, dilation=(1, 1)):
     """Raise unless the kernel fits into the padded input at least once."""
-    size = output_size(x.shape[2:], kernel, stride, padding)
+    size = output_size(x.shape[2:], kernel, stride, padding, dilation)
     if size[0] < 1 or size[1] < 1:
+        spread = "" if dilation == (1, 1) else f" with dilation {dilation}"
         raise ValueError(
-            f"{name}: a kernel of {kernel} does not fit into an input of {x.shape[2:]} with "
-            f"padding {padding}; use a smaller kernel, a larger input or more padding"
+            f"{name}: a kernel of {kernel}{spread} does not fit into an input of {x.shape[2:]} "
+            f"with padding {padding}; use a smaller kernel, a larger input or more padding"
         )
 
 
@@ -74,3 +75,12 @@ def as_count(name, argument, value) -> int:
     if value < 1:
         raise ValueError(f"{name}: {argument} expects 1 or more, but got {value}")
     return int(value)
+
+
+def as_number(name, argument, value, rule, holds) -> float:
+    """`value` as a float for which `holds(value)` is true; `rule` says it in words."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
+        raise TypeError(f"{name}: {argument} expects a number {rule}, but got {value!r}")
+    if not holds(value):
+        raise ValueError(f"{name}: {argument} expects a number {rule}, but got {value}")
+    return float(value)

@@ -1,8 +1,9 @@
 """The windows that a kernel sees, shared by convolution and pooling.
 
-Output pixel (i, j) looks at the KH x KW window whose top left corner is (i*SH, j*SW) of the padded
-input. Of a size H, a kernel KH with stride SH and padding PH fits OH = floor((H + 2 PH - KH) / SH)
-+ 1 times; rows that are left over at the end are not looked at.
+Output pixel (i, j) looks at the input pixels (i*SH + u*DH, j*SW + v*DW), for u < KH and v < KW, of
+the padded input; a dilation D over 1 leaves gaps, so that a kernel spans DH*(KH - 1) + 1 rows. Of a
+size H, a kernel with stride SH and padding PH fits OH = floor((H + 2 PH - DH*(KH - 1) - 1) / SH) +
+1 times; rows that are left over at the end are not looked at.
 """
 
 from __future__ import annotations
@@ -10,14 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.backends import xp
-from minicnn.layout import nchw, nhwc
-
-
-def output_size(size, kernel, stride, padding):
-    """(OH, OW) for an input of size (H, W); each argument is a pair."""
-    return tuple(
-        (n + 2 * p - k) // s + 1 for n, k, s, p in zip(size, kernel, stride, padding)
-    )
+from minicnn.layout import nchw, nhwc, output_size
 
 
 def pad(xh, padding, value=0):
@@ -36,36 +30,38 @@ def unpad(xh, padding):
     return xh[:, PH : H - PH, PW : W - PW]
 
 
-def windows(xh, kernel, stride):
+def windows(xh, kernel, stride, dilation=(1, 1), size=None):
     """Every window of xh (N, H, W, C) as a view (N, OH, OW, KH, KW, C): no element is copied.
 
     Overlapping windows share memory, so a sum into all of them at once would lose terms; the cell
-    (u, v) of all windows, `windows(...)[:, :, :, u, v]`, never names an element twice.
+    (u, v) of all windows, `windows(...)[:, :, :, u, v]`, never names an element twice. `size` is
+    (OH, OW) where fewer windows are wanted than fit.
     """
-    (KH, KW), (SH, SW) = kernel, stride
+    (KH, KW), (SH, SW), (DH, DW) = kernel, stride, dilation
     N, H, W, C = xh.shape
-    OH, OW = output_size((H, W), kernel, stride, (0, 0))
+    OH, OW = size or output_size((H, W), kernel, stride, (0, 0), dilation)
     n, h, w, c = xh.strides
     return xp(xh).lib.stride_tricks.as_strided(
-        xh, (N, OH, OW, KH, KW, C), (n, h * SH, w * SW, h, w, c)
+        xh, (N, OH, OW, KH, KW, C), (n, h * SH, w * SW, h * DH, w * DW, c)
     )
 
 
-def im2col(x, kernel, stride, padding):
+def im2col(x, kernel, stride, padding, dilation=(1, 1), size=None):
     """One row per output pixel holding the window it looks at: (N*OH*OW, KH*KW*C).
 
-    Row (n, i, j), column (u, v, c) is x[n, c, i*SH + u - PH, j*SW + v - PW], or 0 in the padding.
+    Row (n, i, j), column (u, v, c) is x[n, c, i*SH + u*DH - PH, j*SW + v*DW - PW], or 0 in the
+    padding.
     """
-    view = windows(pad(nhwc(x), padding), kernel, stride)
+    view = windows(pad(nhwc(x), padding), kernel, stride, dilation, size)
     N, OH, OW, KH, KW, C = view.shape
     return view.reshape(N * OH * OW, KH * KW * C)
 
 
-def col2im(col, shape, kernel, stride, padding):
+def col2im(col, shape, kernel, stride, padding, dilation=(1, 1), size=None):
     """The adjoint of im2col: each pixel of x (N, C, H, W) gets the sum of its copies in `col`."""
     (KH, KW), (PH, PW), (N, C, H, W) = kernel, padding, shape
     padded = xp(col).zeros((N, H + 2 * PH, W + 2 * PW, C), col.dtype)
-    target = windows(padded, kernel, stride)
+    target = windows(padded, kernel, stride, dilation, size)
     source = col.reshape(target.shape)
     for u, v in np.ndindex(KH, KW):
         target[:, :, :, u, v] += source[:, :, :, u, v]

@@ -46,10 +46,3 @@ def contiguous(x):
     if x.ndim == 4:
         return nhwc(x)
     return x if x.flags.c_contiguous else x.copy(order="C")
-
-
-def output_size(shape, kernel, stride, padding):
-    """(OH, OW) for x of shape (N, C, H, W)."""
-    return tuple(
-        (n + 2 * p - k) // s + 1 for n, k, s, p in zip(shape[2:], kernel, stride, padding)
-    )
