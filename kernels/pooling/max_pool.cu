@@ -1,16 +1,16 @@
 // Max pooling of x (N, H, W, C), forward and backward.
 //
-// forward: y[n,i,j,c] = the largest x of window (i,j); winner = u*KW + v, the first place it is at.
+// forward: y[n,i,j,c] = the largest x of window (i,j); winner = h*W + w, the first pixel it is at.
 //   Threads: one per output. KH*KW numbers read, two written; neighbours differ in c.
-//   Padding is never read, so it never wins. A NaN wins, as in the other drawings.
+//   Only pixels of the image are read: padding, and what lies behind it, never wins. A NaN does.
 // backward: dx[n,h,w,c] = sum of dy[n,i,j,c] over the windows whose winner is (h,w).
 //   Threads: one per input, gathering from the windows that saw it: no atomics, the same bits each
-//   run.
+//   run. At most ceil(KH/SH)*ceil(KW/SW) winners and gradients read, one number written.
 #include "common.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)
 max_pool_forward(const real* x, real* y, int* winner, long long elements, int C, int H, int W,
-                 int OH, int OW, int KH, int KW, int SH, int SW, int PH, int PW)
+                 int OH, int OW, int KH, int KW, int SH, int SW, int PH, int PW, int DH, int DW)
 {
     long long index = thread_index();
     if (index >= elements) return;
@@ -24,16 +24,16 @@ max_pool_forward(const real* x, real* y, int* winner, long long elements, int C,
     real best = 0;
     int place = -1;
     for (int u = 0; u < KH; u++) {
-        int h = i * SH + u - PH;
+        int h = i * SH + u * DH - PH;
         if (h < 0 || h >= H) continue;
         for (int v = 0; v < KW; v++) {
-            int w = j * SW + v - PW;
+            int w = j * SW + v * DW - PW;
             if (w < 0 || w >= W) continue;
             real value = x[((n * H + h) * W + w) * C + c];
             bool first_nan = value != value && best == best;
             if (place < 0 || value > best || first_nan) {
                 best = value;
-                place = u * KW + v;
+                place = h * W + w;
             }
         }
     }
@@ -43,7 +43,8 @@ max_pool_forward(const real* x, real* y, int* winner, long long elements, int C,
 
 extern "C" __global__ void __launch_bounds__(256)
 max_pool_backward(const real* dy, const int* winner, real* dx, long long elements, int C, int H,
-                  int W, int OH, int OW, int KH, int KW, int SH, int SW, int PH, int PW)
+                  int W, int OH, int OW, int KH, int KW, int SH, int SW, int PH, int PW, int DH,
+                  int DW)
 {
     long long index = thread_index();
     if (index >= elements) return;
@@ -56,13 +57,13 @@ max_pool_backward(const real* dy, const int* winner, real* dx, long long element
 
     real total = 0;
     for (int u = 0; u < KH; u++) {
-        int top = h + PH - u;
+        int top = h + PH - u * DH;
         if (top < 0 || top % SH || top / SH >= OH) continue;
         for (int v = 0; v < KW; v++) {
-            int left = w + PW - v;
+            int left = w + PW - v * DW;
             if (left < 0 || left % SW || left / SW >= OW) continue;
             long long output = ((n * OH + top / SH) * OW + left / SW) * C + c;
-            if (winner[output] == u * KW + v)
+            if (winner[output] == h * W + w)
                 total += dy[output];
         }
     }

@@ -3,63 +3,133 @@
 from __future__ import annotations
 
 from minicnn.backends import xp
-from minicnn.backends.cuda.arrays import output_size
 from minicnn.backends.launch import launch_each
 from minicnn.layout import nchw, nhwc
 
 
 class _Pool2d:
-    """What the poolings share: the numbers that describe the windows."""
+    """What the poolings share. Each gives its `file`, its `kernel_name`, and `numbers`."""
 
-    def geometry(self, shape):
-        """C, H, W, OH, OW, KH, KW, SH, SW, PH, PW for x of shape (N, C, H, W)."""
-        size = output_size(shape, self.kernel, self.stride, self.padding)
-        return (*shape[1:], *size, *self.kernel, *self.stride, *self.padding)
+    def numbers(self, shape):
+        """The numbers that describe the windows on x (N, C, H, W): C, H, W, OH, OW first."""
+        raise NotImplementedError(f"{type(self).__name__} defines no numbers")
+
+    def launch(self, direction, out, *arrays):
+        """Run a kernel with a thread per element of `out`, which is one of `arrays`."""
+        args = (*arrays, out.size, *self.numbers(self.shapes[0]))
+        launch_each(self.file, f"{self.kernel_name}_{direction}", out.size, args, dtype=out.dtype)
+
+    def empty_output(self, x):
+        """y (N, OH, OW, C)."""
+        C, _, _, OH, OW = self.numbers(x.shape)[:5]
+        return xp(x).empty((len(x), OH, OW, C), x.dtype)
+
+    def empty_gradient(self, dy):
+        """dx (N, H, W, C)."""
+        N, C, H, W = self.shapes[0]
+        return xp(dy).empty((N, H, W, C), dy.dtype)
 
 
-class MaxPool2d(_Pool2d):
+class _Max(_Pool2d):
     """Winners forward, a gather from the windows won backward."""
 
-    file = "pooling/max_pool.cu"
-
     def forward(self, x):
-        geometry = self.geometry(x.shape)
-        C, _, _, OH, OW = geometry[:5]
-        y = xp(x).empty((x.shape[0], OH, OW, C), x.dtype)
+        y = self.empty_output(x)
         winner = xp(x).empty(y.shape, "int32")
-        args = (nhwc(x), y, winner, y.size, *geometry)
-        launch_each(self.file, "max_pool_forward", y.size, args, dtype=x.dtype)
+        self.launch("forward", y, nhwc(x), y, winner)
         self.save(winner)
         return nchw(y)
 
     def backward(self, dy):
         (winner,) = self.saved
-        N, C, H, W = shape = self.shapes[0]
-        dx = xp(dy).empty((N, H, W, C), dy.dtype)
-        args = (nhwc(dy), winner, dx, dx.size, *self.geometry(shape))
-        launch_each(self.file, "max_pool_backward", dx.size, args, dtype=dy.dtype)
+        dx = self.empty_gradient(dy)
+        self.launch("backward", dx, nhwc(dy), winner, dx)
         return nchw(dx)
 
 
-class AvgPool2d(_Pool2d):
+class _Avg(_Pool2d):
     """Window sums forward, a gather of shares backward."""
 
-    file = "pooling/avg_pool.cu"
-
     def forward(self, x):
-        geometry = self.geometry(x.shape)
-        C, _, _, OH, OW = geometry[:5]
-        y = xp(x).empty((x.shape[0], OH, OW, C), x.dtype)
-        args = (nhwc(x), y, y.size, *geometry)
-        launch_each(self.file, "avg_pool_forward", y.size, args, dtype=x.dtype)
+        y = self.empty_output(x)
+        self.launch("forward", y, nhwc(x), y)
         return nchw(y)
 
     def backward(self, dy):
-        N, C, H, W = shape = self.shapes[0]
-        dx = xp(dy).empty((N, H, W, C), dy.dtype)
-        args = (nhwc(dy), dx, dx.size, *self.geometry(shape))
-        launch_each(self.file, "avg_pool_backward", dx.size, args, dtype=dy.dtype)
+        dx = self.empty_gradient(dy)
+        self.launch("backward", dx, nhwc(dy), dx)
         return nchw(dx)
 
 
-OPERATIONS = (MaxPool2d, AvgPool2d)
+class MaxPool2d(_Max):
+    """The largest x of each window."""
+
+    file, kernel_name = "pooling/max_pool.cu", "max_pool"
+
+    def numbers(self, shape):
+        size = self.output_size(shape)
+        return (*shape[1:], *size, *self.kernel, *self.stride, *self.padding, *self.dilation)
+
+
+class AvgPool2d(_Avg):
+    """The mean of each window."""
+
+    file, kernel_name = "pooling/avg_pool.cu", "avg_pool"
+
+    def numbers(self, shape):
+        size = self.output_size(shape)
+        border = self.padding if self.count_include_pad else (0, 0)
+        lie = (*self.kernel, *self.stride, *self.padding)
+        return (*shape[1:], *size, *lie, *border, self.divisor_override or 0)
+
+
+class _Adaptive:
+    """Windows that follow from the two sizes."""
+
+    file = "pooling/adaptive_pool.cu"
+
+    def numbers(self, shape):
+        return (*shape[1:], *self.size)
+
+
+class AdaptiveMaxPool2d(_Adaptive, _Max):
+    """The largest x of each of `size` windows."""
+
+    kernel_name = "adaptive_max"
+
+
+class AdaptiveAvgPool2d(_Adaptive, _Avg):
+    """The mean of each of `size` windows."""
+
+    kernel_name = "adaptive_avg"
+
+
+class MaxUnpool2d:
+    """Places claimed first, then a gather; see the kernel."""
+
+    file = "pooling/max_unpool.cu"
+
+    def forward(self, x, place):
+        (N, C, _, _), lib = x.shape, xp(x)
+        place = nhwc(place).astype("int32")
+        owner = lib.full((N, *self.size, C), -1, "int32")
+        y = lib.empty(owner.shape, x.dtype)
+        self.launch("claim", x, place, owner)
+        self.launch("forward", y, nhwc(x), owner, y)
+        self.save(place, owner)
+        return nchw(y)
+
+    def backward(self, dy):
+        place, owner = self.saved
+        dx = xp(dy).empty(place.shape, dy.dtype)
+        self.launch("backward", dx, nhwc(dy), place, owner, dx)
+        return nchw(dx), None
+
+    def launch(self, name, threads, *arrays):
+        """Run a kernel with a thread per element of the array `threads`."""
+        _, C, H, W = self.shapes[0]
+        args = (*arrays, threads.size, C, H * W, self.size[0] * self.size[1])
+        launch_each(self.file, f"max_unpool_{name}", threads.size, args, dtype=threads.dtype)
+
+
+OPERATIONS = (MaxPool2d, AvgPool2d, AdaptiveMaxPool2d, AdaptiveAvgPool2d, MaxUnpool2d)
