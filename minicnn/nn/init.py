@@ -18,6 +18,7 @@ import math
 
 import numpy as np
 
+from minicnn.functional.dropout import stream
 from minicnn.layout import channels_last
 from minicnn.tensor import Tensor
 
@@ -25,7 +26,10 @@ _generator = None  # made when first needed: numpy.random takes 20 ms to import
 
 
 def manual_seed(seed: int) -> None:
-    """Restart the random numbers that initialise layers: the same seed, the same weights.
+    """Restart the random numbers: the same seed, the same first weights and dropout masks.
+
+    There are two streams, one for the initialisation of layers and one for dropout, so that neither
+    changes what the other gives.
 
     Raises
     ------
@@ -38,12 +42,14 @@ def manual_seed(seed: int) -> None:
     if seed < 0:
         raise ValueError(f"manual_seed: expects a seed of 0 or more, but got {seed}")
     _generator = np.random.default_rng(seed)
+    stream.restart(int(seed))
 
 
 def _random():
     """The generator of all initialisers, seeded with 0 unless `manual_seed` was called."""
+    global _generator
     if _generator is None:
-        manual_seed(0)
+        _generator = np.random.default_rng(0)
     return _generator
 
 

@@ -1,4 +1,4 @@
-"""Module: a tree of layers, and the parameters in it by name."""
+"""Module: a tree of layers, and by name the parameters and buffers in it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,24 @@ class Parameter(Tensor):
         return super().__repr__().replace("Tensor(", "Parameter(", 1)
 
 
+class Buffer(Tensor):
+    """A tensor that a module keeps but does not learn, such as a running mean.
+
+    It is saved, loaded and moved with the parameters, and is not one of `parameters()`. The module
+    changes it with `assign_`. `.to(dtype)` converts floats and leaves integers as they are.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return super().__repr__().replace("Tensor(", "Buffer(", 1)
+
+
 class Module:
     """A layer or a net: parameters and other modules as attributes, `forward` as its function.
 
-    Subclasses call `super().__init__()`, set attributes, and define `forward`. Parameters and
-    modules found among the attributes are known by name, in the order they were set.
+    Subclasses call `super().__init__()`, set attributes, and define `forward`. Parameters, buffers
+    and modules found among the attributes are known by name, in the order they were set.
 
     Attributes
     ----------
@@ -65,12 +78,24 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(dotted name, parameter) of the whole tree; a shared one once, under its first name."""
+        return self._named(Parameter)
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """(dotted name, buffer) of the whole tree; a shared one once, under its first name."""
+        return self._named(Buffer)
+
+    def _named(self, *kinds):
+        """(dotted name, attribute) of the tree's attributes of these kinds.
+
+        Module by module, and in each module kind by kind: the order of PyTorch's `state_dict`.
+        """
         seen = set()
         for path, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Parameter) and id(value) not in seen:
-                    seen.add(id(value))
-                    yield f"{path}.{name}" if path else name, value
+            for kind in kinds:
+                for name, value in vars(module).items():
+                    if isinstance(value, kind) and id(value) not in seen:
+                        seen.add(id(value))
+                        yield f"{path}.{name}" if path else name, value
 
     def parameters(self) -> Iterator[Parameter]:
         """The parameters of the whole tree, each once."""
@@ -83,36 +108,36 @@ class Module:
 
     # -- state --------------------------------------------------------------
     def state_dict(self) -> dict[str, np.ndarray]:
-        """The parameters by name, as read-only NumPy arrays that follow later changes on a CPU.
+        """Parameters and buffers by name, as read-only NumPy arrays.
 
-        Copy them (`array.copy()`) to keep a moment.
+        On a CPU they follow later changes: copy them (`array.copy()`) to keep a moment.
         """
-        return {name: p.numpy() for name, p in self.named_parameters()}
+        return {name: t.numpy() for name, t in self._named(Parameter, Buffer)}
 
     def load_state_dict(self, state) -> None:
-        """Set all parameters from arrays by name. Either all are set, or none.
+        """Set all parameters and buffers from arrays by name. Either all are set, or none.
 
         Parameters
         ----------
         state : dict of str to array
             As from `state_dict`: the same names, the same shapes; values are converted to the
-            parameter's dtype.
+            dtype of the parameter or buffer.
 
         Raises
         ------
         ValueError
             If names are missing or unknown, or a shape differs; the message lists all of them.
         """
-        own = dict(self.named_parameters())
+        own = dict(self._named(Parameter, Buffer))
         values = {
             name: v._data if isinstance(v, Tensor) else np.asarray(v) for name, v in state.items()
         }
         faults = [f"missing: {name}" for name in own if name not in values]
         faults += [f"unexpected: {name}" for name in values if name not in own]
         faults += [
-            f"{name} has shape {values[name].shape}, but the model's has {p.shape}"
-            for name, p in own.items()
-            if name in values and values[name].shape != p.shape
+            f"{name} has shape {values[name].shape}, but the model's has {t.shape}"
+            for name, t in own.items()
+            if name in values and values[name].shape != t.shape
         ]
         faults += [
             f"{name} holds {v.dtype}, but numbers are needed"
@@ -124,8 +149,8 @@ class Module:
                 f"load_state_dict: {type(self).__name__} was not changed, because the names and "
                 "shapes must match: " + "; ".join(faults)
             )
-        for name, p in own.items():
-            p.assign_(values[name].astype(p.dtype, copy=False))
+        for name, t in own.items():
+            t.assign_(values[name].astype(t.dtype, copy=False))
 
     # -- mode, device, dtype ------------------------------------------------
     def train(self, mode: bool = True):
@@ -139,17 +164,19 @@ class Module:
         return self.train(False)
 
     def to(self, target):
-        """Move the parameters to a device, or convert them to float32 or float64. Returns self.
+        """Move parameters and buffers to a device, or convert them to float32 or float64.
 
-        Gradients are dropped. Raises as `Tensor.to` does, before anything has changed.
+        Gradients are dropped. Integer buffers (counts) keep their dtype. Returns self. Raises as
+        `Tensor.to` does, before anything has changed.
         """
-        parameters = list(self.parameters())
-        moved = [p.detach().to(target) for p in parameters]
-        for t in moved:
-            if t.dtype not in FLOATS:
+        own = [t for _, t in self._named(Parameter, Buffer)]
+        moved = [t.detach().to(target) for t in own]
+        for t, m in zip(own, moved):
+            if t.dtype in FLOATS and m.dtype not in FLOATS:
                 raise TypeError(f"to: parameters must be float32 or float64, but got {target!r}")
-        for p, t in zip(parameters, moved):
-            p._data, p.grad, p._version = channels_last(t._data), None, [p._version[0] + 1]
+        for t, m in zip(own, moved):
+            if t.dtype in FLOATS or m.dtype == t.dtype:
+                t._data, t.grad, t._version = channels_last(m._data), None, [t._version[0] + 1]
         return self
 
     def zero_grad(self) -> None:

@@ -1,0 +1,91 @@
+"""Normalization as kernels."""
+
+from __future__ import annotations
+
+from minicnn.backends import xp
+from minicnn.backends.launch import launch, launch_each
+from minicnn.layout import from_rows, nchw, nhwc, rows
+
+FILE = "normalization/batch_norm.cu"
+ROWS_OF_PART = 512  # rows that one block adds up
+MOST_PARTS = 512
+
+
+def add_up(kernel, x, width, parts_args, join_args=()):
+    """Sums over the rows of x (R, C) by `kernel`_parts and `kernel`_join: (2, C).
+
+    `width` is how many numbers a part has for each channel; the others are arguments of the two.
+    """
+    (R, C), lib = x.shape, xp(x)
+    P = min(max(-(-R // ROWS_OF_PART), 1), MOST_PARTS)
+    parts, sums = lib.empty((P, C, width), x.dtype), lib.empty((2, C), x.dtype)
+    grid = (-(-C // 32), P)
+    launch(FILE, f"{kernel}_parts", grid, (32, 8), (*parts_args, parts, R, C), dtype=x.dtype)
+    launch(FILE, f"{kernel}_join", (C,), (32,), (parts, sums, P, C, *join_args), dtype=x.dtype)
+    return sums
+
+
+class Moments:
+    """Welford's update in every thread, then Chan's rule to join them."""
+
+    def forward(self, x):
+        x = contiguous_rows(x)
+        if not len(x):
+            return xp(x).zeros((2, x.shape[1]), x.dtype)
+        return add_up("moments", x, 3, (x,), (x,))
+
+
+class BatchNorm:
+    """One pass forward; a pass of sums and a pass to apply them backward."""
+
+    def forward(self, x, moments, w, b):
+        rows_of_x = contiguous_rows(x)
+        w, b = (None if t is None else xp(x).ascontiguousarray(t) for t in (w, b))
+        y = xp(x).empty(rows_of_x.shape, x.dtype)
+        self.save(rows_of_x, moments, w)
+        args = (rows_of_x, moments, w, b, y, y.size, y.shape[1], x.dtype.type(self.eps))
+        launch_each(FILE, "batch_norm_apply", y.size, args, dtype=x.dtype)
+        return from_rows(y, x.shape)
+
+    def backward(self, dy):
+        x, moments, w = self.saved
+        shape, dy = dy.shape, contiguous_rows(dy)
+        eps = x.dtype.type(self.eps)
+        sums = add_up("batch_norm_sums", x, 2, (dy, x, moments, eps))
+        dx = xp(dy).empty(dy.shape, dy.dtype)
+        args = (dy, x, moments, sums, w, dx, *dy.shape, eps, int(self.training))
+        launch_each(FILE, "batch_norm_gradient", dx.size, args, dtype=dx.dtype)
+        return from_rows(dx, shape), None, sums[1], sums[0]
+
+
+def contiguous_rows(x):
+    """x (N, C, ...) as (R, C) in row-major memory."""
+    return xp(x).ascontiguousarray(rows(x))
+
+
+class LocalResponseNorm:
+    """A thread per element, forward and backward."""
+
+    file = "normalization/local_response_norm.cu"
+
+    def forward(self, x):
+        x = nhwc(x)
+        y, s = xp(x).empty(x.shape, x.dtype), xp(x).empty(x.shape, x.dtype)
+        args = (x, y, s, *self.numbers(x), x.dtype.type(self.k))
+        launch_each(self.file, "local_response_norm_forward", x.size, args, dtype=x.dtype)
+        self.save(x, y, s)
+        return nchw(y)
+
+    def backward(self, dy):
+        dy, dx = nhwc(dy), xp(dy).empty(self.saved[0].shape, dy.dtype)
+        args = (dy, *self.saved, dx, *self.numbers(dy))
+        launch_each(self.file, "local_response_norm_backward", dx.size, args, dtype=dx.dtype)
+        return nchw(dx)
+
+    def numbers(self, x):
+        """How many elements and channels there are, and the function's settings, for a kernel."""
+        real = x.dtype.type
+        return x.size, x.shape[3], self.size, real(self.alpha / self.size), real(self.beta)
+
+
+OPERATIONS = (Moments, BatchNorm, LocalResponseNorm)
