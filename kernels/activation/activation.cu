@@ -35,12 +35,14 @@ tanh_backward(const real* dy, const real* y, real* dx, long long elements)
     if (i < elements) dx[i] = dy[i] * (1 - y[i] * y[i]);
 }
 
-// y = 1 / (1 + e^-x) = (1 + tanh(x/2)) / 2, which never overflows; the slope is y (1 - y).
+// y = 1 / (1 + e^-x), written e^x / (1 + e^x) where x < 0: no overflow; the slope is y (1 - y).
 extern "C" __global__ void __launch_bounds__(256)
 sigmoid_forward(const real* x, real* y, long long elements)
 {
     long long i = thread_index();
-    if (i < elements) y[i] = ((real)tanh(x[i] * (real)0.5) + 1) * (real)0.5;
+    if (i >= elements) return;
+    real e = (real)exp(-fabs(x[i]));
+    y[i] = (x[i] < 0 ? e : (real)1) / (1 + e);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

@@ -98,11 +98,6 @@ def glyphs() -> np.ndarray:
     return np.array([[1 if c == "#" else -1 for c in digit] for digit in digits], np.float32)
 
 
-def scaled_tanh(x: Tensor) -> Tensor:
-    """1.7159 tanh(2x/3), which maps +1 to +1 and -1 to -1."""
-    return F.tanh(x * (2 / 3)) * 1.7159
-
-
 def _lecun_1998_(tensor, fan_in):
     """The paper's initialisation: uniform in +-2.4 / fan_in."""
     return init.uniform_(tensor, -2.4 / fan_in, 2.4 / fan_in)
@@ -203,5 +198,5 @@ class LeNet5_1998(Module):  # noqa: N801 - the year belongs to the name
 
     def forward(self, x):
         for layer in (self.c1, self.s2, self.c3, self.s4, self.c5):
-            x = scaled_tanh(layer(x))
-        return self.output(scaled_tanh(self.f6(x.flatten(1))))
+            x = F.scaled_tanh(layer(x))
+        return self.output(F.scaled_tanh(self.f6(x.flatten(1))))
