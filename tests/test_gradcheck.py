@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from minicnn import Function, Tensor, nn
 from minicnn import functional as F
 from minicnn.checks import GradcheckError, gradcheck
+from minicnn.tensor import Choices
 
 
 def leaf(*values):
@@ -101,6 +102,39 @@ def test_checks_the_parameters_of_a_model_and_puts_everything_back():
     assert x.grad is kept and layer.weight.grad is None
     for name, value in layer.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_replayed_choices_leave_no_kinks(backend):
+    """At relu's kink the pass chose slope 0, and so do the differences."""
+    with backend.running():
+        report = gradcheck(lambda x: F.relu(x.to(backend.device)), leaf(-1, 0, 2), replay=True)
+    assert report.checked == 3 and not report.skipped
+    ties = Tensor(np.zeros((1, 1, 4, 4)), requires_grad=True)
+    with backend.running():
+        report = gradcheck(
+            lambda x: F.max_pool2d(x.to(backend.device), 2).max(), ties, replay=True
+        )
+    assert report.checked == 16 and not report.skipped
+
+
+def test_replay_still_finds_a_wrong_gradient():
+    def function(x):
+        return with_backward(WRONG["factor"])(F.relu(x))
+
+    with pytest.raises(GradcheckError, match="wrong gradient"):
+        gradcheck(function, leaf(0.0, 1.0, -1.0), replay=True)
+
+
+def test_another_pass_is_not_replayed():
+    choices, x = Choices(), leaf(1.0, -1.0)
+    with choices.record():
+        F.relu(x)
+    with choices.replay():
+        F.relu(x)
+        with pytest.raises(RuntimeError, match="asks for a choice of ReLU, but recorded was noth"):
+            F.relu(x)
+    with choices.replay(), pytest.raises(RuntimeError, match="of Max, but recorded was ReLU"):
+        x.max()
 
 
 def test_inputs_without_gradient_are_left_out():

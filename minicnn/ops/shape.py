@@ -102,11 +102,9 @@ class Max(Function):
     """y = largest x over `dims`. The gradient goes to the first maximum in row-major order."""
 
     def forward(self, x):
-        rows = _rows(x, self.dims)  # (..., elements reduced over)
-        winner = rows.argmax(axis=-1)[..., None]
-        self.save(winner, rows.shape)
-        y = xp(x).take_along_axis(rows, winner, axis=-1)[..., 0]
-        return _keep_dims(y, x.shape, self.dims) if self.keepdim else y
+        winner = self.choose(x)
+        self.save(winner, _rows(x, self.dims).shape)
+        return self.replay(winner, x)
 
     def backward(self, dy):
         winner, row_shape = self.saved
@@ -117,6 +115,15 @@ class Max(Function):
         order = (*kept, *self.dims)
         back = sorted(range(len(shape)), key=order.__getitem__)
         return rows.reshape([shape[k] for k in order]).transpose(back)
+
+    def choose(self, x):
+        """The place of the first maximum among the elements reduced over: (..., 1)."""
+        return _rows(x, self.dims).argmax(axis=-1)[..., None]
+
+    def replay(self, winner, x):
+        """The elements at those places."""
+        y = xp(x).take_along_axis(_rows(x, self.dims), winner, axis=-1)[..., 0]
+        return _keep_dims(y, x.shape, self.dims) if self.keepdim else y
 
 
 def _rows(x, dims):
