@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -22,7 +25,7 @@ ERRORS = {
         r"conv2d: input expects 4 dimensions .*, but has 3: .*x.reshape\(1, \*x.shape\)"),
     "conv2d weight": (
         lambda: F.conv2d(X, Tensor(np.ones((4, 3), np.float32))), ValueError,
-        r"conv2d: weight expects 4 dimensions \(O, C, KH, KW\).* but has \(4, 3\)"),
+        r"conv2d: weight expects 4 dimensions, none of size 0, but has shape \(4, 3\)"),
     "conv2d bias": (
         lambda: F.conv2d(X, W, Tensor(np.ones(3, np.float32))), ValueError,
         r"conv2d: bias expects shape \(4,\), one number per output .* but has \(3,\)"),
@@ -84,9 +87,6 @@ ERRORS = {
     "relu": (lambda: F.relu(INTS), TypeError, r"relu: expects a float32 or float64 tensor"),
     "tanh": (lambda: F.tanh([1, 2]), TypeError, r"tanh: expects a float32 or float64 tensor"),
     "sigmoid": (lambda: F.sigmoid(INTS), TypeError, r"sigmoid: expects a float32 or float64"),
-    "cross_entropy scores": (
-        lambda: F.cross_entropy(X, [1, 2]), ValueError,
-        r"cross_entropy: input expects scores \(N, K\), none of size 0, but has \(2, 3, 6, 6\)"),
     "cross_entropy of nothing": (
         lambda: F.cross_entropy(ROWS[:0], np.zeros(0, int)), ValueError, r"none of size 0"),
     "cross_entropy rows": (
@@ -113,8 +113,11 @@ def test_errors_say_what_was_given_and_what_the_rule_is(name):
 
 
 def test_every_public_function_has_an_error_test():
-    tested = {name.split()[0] for name in ERRORS}
-    assert tested == set(F.__all__)
+    """Here, or in the ERRORS of the family's own file; a key begins with the function's name."""
+    families = [path.stem for path in Path(__file__).parent.glob("test_*.py")]
+    tables = [getattr(import_module(name), "ERRORS", {}) for name in families]
+    tested = {name.split()[0] for table in tables for name in table}
+    assert set(F.__all__) <= tested
 
 
 def test_accepts_arrays_and_lists_where_it_accepts_tensors():

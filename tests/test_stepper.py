@@ -91,7 +91,8 @@ def test_lenet_is_a_list_of_steps_forward_then_backward(steps):
 def test_a_step_knows_its_arrays_settings_and_lines(steps):
     conv, back = steps[0], steps[25]
     weight = steps.model.conv1.weight
-    assert conv.settings == {"stride": (1, 1), "padding": (2, 2)}
+    plain = {"dilation": (1, 1), "groups": 1}
+    assert conv.settings == {"stride": (1, 1), "padding": (2, 2), **plain}
     assert conv.backend == "numpy" and conv.layer == "conv1"
     np.testing.assert_array_equal(conv.inputs["w"], weight.numpy())
     np.testing.assert_array_equal(steps[1].inputs["x"], conv.output)
@@ -561,7 +562,7 @@ def test_no_line_is_wider_than_a_hundred_columns(steps):
 def test_a_card_tells_shapes_statistics_and_the_source_line(steps):
     shown = repr(steps.goto("pool1"))
     assert shown.startswith("step 3 of 26   pool1: MaxPool2d, forward\nlenet.py:")
-    assert "kernel 2, stride 2, padding 0, backend numpy" in shown
+    assert "kernel 2, stride 2, padding 0, ceil_mode False, dilation 1, backend numpy" in shown
     y = steps.current.output
     assert re.search(rf"y +\(1, 6, 14, 14\) +{y.min():.4g} +{y.mean():.4g} +{y.max():.4g}", shown)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 ELEMENTWISE = {  # operation -> formula, and each input's slope dy/d(input)
     "ReLU": ("max(x, 0)", {"x": "(1 where x > 0, else 0)"}),
     "Tanh": ("tanh x", {"x": "(1 - y²)"}),
+    "ScaledTanh": ("1.7159 tanh(2x/3)", {"x": "2/3 (1.7159 - y²/1.7159)"}),
     "Sigmoid": ("1 / (1 + e^-x)", {"x": "y (1 - y)"}),
     "Exp": ("e^x", {"x": "y"}),
     "Log": ("ln x", {"x": "1/x"}),
@@ -61,9 +62,10 @@ def _wanted(step, lines):
 # ---------------------------------------------------------------------------
 def _window_index(step):
     """Text of the row and column of x that cell (u, v) of window (i, j) is at."""
-    texts = []
-    for letter, cell, s, p in zip("ij", "uv", step.op.stride, step.op.padding):
-        start = letter if s == 1 else f"{s}{letter}"
+    texts, op = [], step.op
+    dilation = getattr(op, "dilation", (1, 1))
+    for letter, cell, s, p, d in zip("ij", "uv", op.stride, op.padding, dilation):
+        start, cell = (k if n == 1 else f"{n}{k}" for k, n in ((letter, s), (cell, d)))
         texts.append(f"{start}+{cell}" + (f"-{p}" if p else ""))
     return texts
 
@@ -72,11 +74,12 @@ def _conv2d(step):
     N, O, OH, OW = _shape(step, "y")
     _, C, KH, KW = _shape(step, "w")
     row, column = _window_index(step)
+    group = f", c counted from o's group of {step.op.groups}" if step.op.groups > 1 else ""
     if step.direction == "forward":
         bias = "b[o] + " if step.held[2] is not None else ""
         return [
             f"y[n,o,i,j] = {bias}Σ x[n,c,{row},{column}] · w[o,c,u,v]",
-            f"for {over(n=N, o=O, i=OH, j=OW)}; sum over {over(c=C, u=KH, v=KW)}",
+            f"for {over(n=N, o=O, i=OH, j=OW)}; sum over {over(c=C, u=KH, v=KW)}{group}",
         ]
     return _wanted(step, {
         "x": f"dx[n,c,p,q] = Σ dy[n,o,i,j] · w[o,c,u,v]   over o < {O}, {row} = p, {column} = q",
@@ -119,13 +122,15 @@ def _max_pool2d(step):
 def _avg_pool2d(step):
     N, C, OH, OW = _shape(step, "y")
     KH, KW = step.op.kernel
+    divisors = step.op.divisors()
+    divisor = divisors[0, 0] if (divisors == divisors[0, 0]).all() else "D[i,j]"
     row, column = _window_index(step)
     if step.direction == "forward":
         return [
-            f"y[n,c,i,j] = 1/{KH * KW} Σ x[n,c,{row},{column}]",
+            f"y[n,c,i,j] = 1/{divisor} Σ x[n,c,{row},{column}]",
             f"for {over(n=N, c=C, i=OH, j=OW)}; sum over {over(u=KH, v=KW)}",
         ]
-    return [f"dx[n,c,p,q] = Σ dy[n,c,i,j] / {KH * KW}   over the windows (i,j) that saw (p,q)"]
+    return [f"dx[n,c,p,q] = Σ dy[n,c,i,j] / {divisor}   over the windows (i,j) that saw (p,q)"]
 
 
 def _softmax_cross_entropy(step):
@@ -180,6 +185,7 @@ def _unknown(step):
 
 FORMULAS = {
     "Conv2d": _conv2d,
+    "DepthwiseConv2d": _conv2d,
     "Linear": _linear,
     "MaxPool2d": _max_pool2d,
     "AvgPool2d": _avg_pool2d,

@@ -141,7 +141,7 @@ def add_up(window, weights=None, *, axes=(), products=None, bias=None, divisor=N
             total = total / products.dtype.type(divisor)
         if bias is not None:
             total = total + bias
-        size = float(np.abs(products.astype(np.float64)).sum()) / (divisor or 1)
+        size = float(np.abs(products.astype(np.float64)).sum()) / abs(divisor or 1)
         size += 0.0 if bias is None else abs(float(bias))
     return {
         "sum": total,

@@ -20,6 +20,12 @@ def open_lens(step, letter: str, index: tuple[int, ...]) -> Lens:
     Raises ValueError if the operation has no lens.
     """
     looks = LENSES.get(step.operation) if step.ours else None
+    spread = getattr(step.op, "dilation", (1, 1)) != (1, 1) or getattr(step.op, "groups", 1) != 1
+    if looks is Conv and spread:
+        raise ValueError(
+            "into: a convolution with dilation or groups has no lens yet; its arrays are "
+            "step.inputs, step.output and step.grads"
+        )
     if looks is None:
         raise ValueError(
             f"into: {step.operation} has no lens; its arrays are step.inputs, step.output, "
@@ -82,6 +88,7 @@ def linear_db(step, o):
 VALUES = {
     "ReLU": lambda x: np.maximum(x, 0),
     "Tanh": np.tanh,
+    "ScaledTanh": lambda x: 1.7159 * np.tanh(x * (2 / 3)),
     "Sigmoid": lambda x: (np.tanh(x * 0.5) + 1) * 0.5,
     "Exp": np.exp,
     "Log": np.log,
@@ -97,6 +104,7 @@ VALUES = {
 SLOPES = {  # slope(y, *inputs), all of the output's shape
     "ReLU": {"x": lambda y, x: x > 0},
     "Tanh": {"x": lambda y, x: 1 - y * y},
+    "ScaledTanh": {"x": lambda y, x: 2 / 3 * (1.7159 - y * y / 1.7159)},
     "Sigmoid": {"x": lambda y, x: y * (1 - y)},
     "Exp": {"x": lambda y, x: y},
     "Log": {"x": lambda y, x: 1 / x},

@@ -108,38 +108,47 @@ class MaxPool:
     """y[n,c,i,j] = the largest x in the window; dy goes to the first place it is at."""
 
     @staticmethod
-    def winner(step, x, i, j):
-        """Cell (u, v) of the first largest x (H, W) of window (i, j), never in the padding."""
-        top, left = corner(step.op, i, j)
-        (KH, KW), (u, v) = step.op.kernel, (max(0, -top), max(0, -left))
-        inside = x[max(0, top) : top + KH, max(0, left) : left + KW]
-        row, column = np.unravel_index(inside.argmax(), inside.shape)
-        return int(u + row), int(v + column)
+    def span(op):
+        """Rows and columns from a window's first cell to its last."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(op.kernel, op.dilation))
+
+    @staticmethod
+    def winner(op, x, i, j):
+        """Pixel (h, w) of the first largest x (H, W) of window (i, j), never in the padding."""
+        (H, W), starts = x.shape, corner(op, i, j)
+        h, w = (
+            np.array([p for p in start + d * np.arange(k) if 0 <= p < n])
+            for start, n, k, d in zip(starts, (H, W), op.kernel, op.dilation)
+        )
+        row, column = np.unravel_index(x[h[:, None], w].argmax(), (len(h), len(w)))
+        return int(h[row]), int(w[column])
 
     @staticmethod
     def y(step, n, c, i, j):
-        x = step.inputs["x"][n, c]
-        top, left = corner(step.op, i, j)
-        u, v = MaxPool.winner(step, x, i, j)
-        window = cut(x, top, left, step.op.kernel)
+        x, op = step.inputs["x"][n, c], step.op
+        (top, left), (DH, DW) = corner(op, i, j), op.dilation
+        h, w = MaxPool.winner(op, x, i, j)
+        u, v = (h - top) // DH, (w - left) // DW
+        window = cut(x, top, left, MaxPool.span(op))[::DH, ::DW]
+        row, column = ("u" if DH == 1 else f"{DH}u"), ("v" if DW == 1 else f"{DW}v")
         return {
-            "formula": f"the largest of x[{n},{c},{shifted('u', top)},{shifted('v', left)}]",
-            "sum": window[u, v],
+            "formula": f"the largest of x[{n},{c},{shifted(row, top)},{shifted(column, left)}]",
+            "sum": x[h, w],
             "window": window,
             "winner": (u, v),
             "axes": ("u", "v"),
             "starts": (0, 0),
             "labels": (f"window of x[{n},{c}]", ""),
-            "note": f"the winner is x[{n},{c},{top + u},{left + v}]: it alone gets the gradient",
+            "note": f"the winner is x[{n},{c},{h},{w}]: it alone gets the gradient",
         }
 
     @staticmethod
     def dx(step, n, c, p, q):
-        dy, x, kernel = step.dy[n, c], step.inputs["x"][n, c], step.op.kernel
-        (rows, columns), (u, v) = seen_by(step.op, p, q, kernel, dy.shape)
+        dy, x, op = step.dy[n, c], step.inputs["x"][n, c], step.op
+        (rows, columns), (u, v) = seen_by(op, p, q, MaxPool.span(op), dy.shape)
         won = np.zeros((len(u), len(v)), dy.dtype)
         for a, b in np.ndindex(won.shape):
-            won[a, b] = MaxPool.winner(step, x, rows.start + a, columns.start + b) == (u[a], v[b])
+            won[a, b] = MaxPool.winner(op, x, rows.start + a, columns.start + b) == (p, q)
         note = "" if won.size else NOBODY
         if won.size and not won.any():
             note = "this pixel is the largest of no window, so it gets no gradient"
@@ -153,14 +162,18 @@ class MaxPool:
 
 
 class AvgPool:
-    """y[n,c,i,j] = 1/(KH KW) times the window's sum; every cell gets an equal share of dy."""
+    """y[n,c,i,j] = 1/D[i,j] times the window's sum; every cell gets an equal share of dy.
+
+    D is KH KW, but where windows hang over the end, or padding is not counted, or D is given.
+    """
 
     @staticmethod
     def y(step, n, c, i, j):
         top, left = corner(step.op, i, j)
         window = cut(step.inputs["x"][n, c], top, left, step.op.kernel)
-        return add_up(window, axes="uv", divisor=window.size) | {
-            "formula": f"1/{window.size} Σ x[{n},{c},{shifted('u', top)},{shifted('v', left)}]",
+        divisor = int(step.op.divisors()[i, j])
+        return add_up(window, axes="uv", divisor=divisor) | {
+            "formula": f"1/{divisor} Σ x[{n},{c},{shifted('u', top)},{shifted('v', left)}]",
             "labels": (f"window of x[{n},{c}]", ""),
         }
 
@@ -168,12 +181,13 @@ class AvgPool:
     def dx(step, n, c, p, q):
         dy, kernel = step.dy[n, c], step.op.kernel
         (rows, columns), _ = seen_by(step.op, p, q, kernel, dy.shape)
-        window, count = dy[rows, columns], kernel[0] * kernel[1]
-        shares = window / dy.dtype.type(count)
+        window, divisors = dy[rows, columns], step.op.divisors()
+        shares = window / divisors[rows, columns].astype(dy.dtype)
+        same = (divisors == divisors[0, 0]).all()
         return add_up(
             window, products=shares, axes="ij", starts=(rows.start, columns.start)
         ) | {
-            "formula": f"Σ dy[{n},{c},i,j] / {count}",
+            "formula": f"Σ dy[{n},{c},i,j] / {divisors[0, 0] if same else 'D[i,j]'}",
             "labels": (f"dy[{n},{c}], windows", ""),
             "note": "" if window.size else NOBODY,
         }

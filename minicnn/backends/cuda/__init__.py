@@ -6,10 +6,19 @@ is im2col and our own matrix product, as in the readable drawing.
 
 from __future__ import annotations
 
-from minicnn.backends.cuda import activation, conv, linear, loss, pooling
+from minicnn.backends.cuda import (
+    activation,
+    conv,
+    dropout,
+    linear,
+    loss,
+    normalization,
+    pooling,
+    upsample,
+)
 
 OPERATIONS = {
     operation.__name__: operation
-    for family in (activation, conv, linear, loss, pooling)
+    for family in (activation, conv, dropout, linear, loss, normalization, pooling, upsample)
     for operation in family.OPERATIONS
 }

@@ -6,10 +6,30 @@ what every other drawing is compared with.
 
 from __future__ import annotations
 
-from minicnn.backends.loops import activation, conv, linear, loss, pooling
+from minicnn.backends.loops import (
+    activation,
+    conv,
+    dropout,
+    joining,
+    linear,
+    loss,
+    normalization,
+    pooling,
+    upsample,
+)
 
 OPERATIONS = {
     operation.__name__: operation
-    for family in (activation, conv, linear, loss, pooling)
+    for family in (
+        activation,
+        conv,
+        dropout,
+        joining,
+        linear,
+        loss,
+        normalization,
+        pooling,
+        upsample,
+    )
     for operation in family.OPERATIONS
 }

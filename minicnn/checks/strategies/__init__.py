@@ -10,17 +10,53 @@ anything. A failing case shrinks to the smallest one. Use them for your own func
         assert np.allclose(my_max_pool2d(*case.arrays, **case.settings), expected)
 """
 
-from minicnn.checks.strategies.activation import relu, sigmoid, tanh
+from minicnn.checks.strategies.activation import (
+    gelu,
+    hardsigmoid,
+    hardswish,
+    leaky_relu,
+    log_softmax,
+    prelu,
+    relu,
+    relu6,
+    scaled_tanh,
+    sigmoid,
+    silu,
+    softmax,
+    tanh,
+)
 from minicnn.checks.strategies.cases import MEMORY_ORDERS, Case, arrays, in_memory_order
-from minicnn.checks.strategies.conv import conv2d
+from minicnn.checks.strategies.conv import (
+    col2im,
+    conv2d,
+    conv_transpose2d,
+    im2col,
+    partial_conv2d,
+)
+from minicnn.checks.strategies.dropout import dropout, dropout2d
+from minicnn.checks.strategies.joining import cat, channel_shuffle
 from minicnn.checks.strategies.linear import linear
-from minicnn.checks.strategies.loss import cross_entropy
-from minicnn.checks.strategies.pooling import avg_pool2d, max_pool2d
+from minicnn.checks.strategies.loss import cross_entropy, margin_loss, mse_loss, nll_loss
+from minicnn.checks.strategies.normalization import batch_norm, local_response_norm
+from minicnn.checks.strategies.padding import pad
+from minicnn.checks.strategies.pooling import (
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    avg_pool2d,
+    max_pool2d,
+    max_unpool2d,
+)
+from minicnn.checks.strategies.upsample import interpolate
 
 FUNCTIONS = {
     strategy.__name__: strategy
     for strategy in (
-        avg_pool2d, conv2d, cross_entropy, linear, max_pool2d, relu, sigmoid, tanh,
+        adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, batch_norm, cat,
+        channel_shuffle, col2im, conv2d, conv_transpose2d, cross_entropy, dropout,
+        dropout2d, gelu, hardsigmoid, hardswish, im2col, interpolate, leaky_relu,
+        linear, local_response_norm, log_softmax, margin_loss, max_pool2d, max_unpool2d,
+        mse_loss, nll_loss, pad, partial_conv2d, prelu, relu, relu6, scaled_tanh,
+        sigmoid, silu, softmax, tanh,
     )
 }  # fmt: skip
 

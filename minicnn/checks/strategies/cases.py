@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from minicnn import functional
 from minicnn.tensor import Tensor
 
+LISTS = ("cat",)  # functions whose arrays all go into a list, their first argument
 MEMORY_ORDERS = ("C", "channels-last", "Fortran", "every second", "reversed")
 
 
@@ -46,7 +47,9 @@ class Case:
 
     def run(self, tensors=None):
         """Call the function (on these tensors, or on fresh ones) and return its Tensor."""
-        return self.function(*(tensors or self.tensors(False)), **self.settings)
+        tensors = tensors or self.tensors(False)
+        arguments = [tensors] if self.name in LISTS else tensors
+        return self.function(*arguments, **self.settings)
 
     def astype(self, dtype) -> Case:
         """The same case with its float arrays in another dtype, memory order kept."""
@@ -65,7 +68,7 @@ def in_memory_order(array: np.ndarray, order: str) -> np.ndarray:
     if order == "channels-last" and array.ndim == 4:
         return np.ascontiguousarray(array.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     if order == "Fortran":
-        return np.asfortranarray(array)
+        return np.array(array, order="F")
     if order == "every second" and array.ndim:
         wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
         wide[..., ::2] = array
