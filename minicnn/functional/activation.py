@@ -7,7 +7,7 @@ import operator
 
 from minicnn.functional.arguments import as_number, check_same_dtype
 from minicnn.ops import activation as ops
-from minicnn.ops.arithmetic import check_float
+from minicnn.ops.operands import check_float
 from minicnn.tensor import Tensor
 
 

@@ -7,7 +7,7 @@ import operator
 import numpy as np
 
 from minicnn.layout import output_size
-from minicnn.ops.arithmetic import check_float
+from minicnn.ops.operands import check_float
 from minicnn.tensor import Tensor
 
 

@@ -16,8 +16,8 @@ from minicnn.functional.arguments import (
 )
 from minicnn.functional.padding import MODES, pad
 from minicnn.layout import output_size
-from minicnn.ops.arithmetic import check_float
 from minicnn.ops.conv import Col2Im, Conv2d, ConvTranspose2d, DepthwiseConv2d, Im2Col
+from minicnn.ops.operands import check_float
 from minicnn.tensor import Tensor, no_grad
 
 

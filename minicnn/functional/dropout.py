@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.functional.arguments import as_images, as_number
-from minicnn.ops.arithmetic import check_float
 from minicnn.ops.dropout import Dropout, Dropout2d, blocks
+from minicnn.ops.operands import check_float
 from minicnn.tensor import Tensor
 
 

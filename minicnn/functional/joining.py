@@ -6,8 +6,8 @@ import operator
 from functools import reduce
 
 from minicnn.functional.arguments import as_count, as_images
-from minicnn.ops.arithmetic import cast, result_dtype
 from minicnn.ops.joining import Cat, ChannelShuffle
+from minicnn.ops.operands import cast, result_dtype
 from minicnn.ops.shape import check_dims
 from minicnn.tensor import Tensor
 

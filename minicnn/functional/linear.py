@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from minicnn.functional.arguments import as_bias, check_same_dtype
-from minicnn.ops.arithmetic import check_float
 from minicnn.ops.linear import Linear
+from minicnn.ops.operands import check_float
 from minicnn.tensor import Tensor
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from minicnn.backends import to_device, xp
 from minicnn.functional.arguments import as_number, check_same_dtype
-from minicnn.ops.arithmetic import check_float
 from minicnn.ops.loss import (
     CapsuleMargin,
     NegativeLogLikelihood,
@@ -16,6 +15,7 @@ from minicnn.ops.loss import (
     SoftTargetCrossEntropy,
     SquaredError,
 )
+from minicnn.ops.operands import check_float
 from minicnn.tensor import Tensor, as_array
 
 REDUCTIONS = ("none", "mean", "sum")

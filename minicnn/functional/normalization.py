@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from minicnn.backends import xp
 from minicnn.functional.arguments import as_count, as_images, as_number, check_same_dtype
-from minicnn.ops.arithmetic import check_float
 from minicnn.ops.normalization import BatchNorm, LocalResponseNorm, Moments
+from minicnn.ops.operands import check_float
 from minicnn.tensor import Tensor, no_grad
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 
-from minicnn.ops.arithmetic import check_float
+from minicnn.ops.operands import check_float
 from minicnn.ops.padding import MODES, Pad
 from minicnn.tensor import Tensor
 

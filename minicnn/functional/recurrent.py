@@ -5,7 +5,7 @@ from __future__ import annotations
 from minicnn.functional.activation import sigmoid, tanh
 from minicnn.functional.arguments import as_bias, check_same_dtype
 from minicnn.functional.linear import linear
-from minicnn.ops.arithmetic import check_float
+from minicnn.ops.operands import check_float
 from minicnn.tensor import Tensor
 
 

@@ -16,7 +16,7 @@ from minicnn.functional.dropout import as_probability
 from minicnn.functional.pooling import as_bool
 from minicnn.nn import init
 from minicnn.nn.module import Module, Parameter
-from minicnn.ops.arithmetic import check_float
+from minicnn.ops.operands import check_float
 from minicnn.tensor import Tensor
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from minicnn.backends import xp
-from minicnn.ops.arithmetic import unbroadcast
 from minicnn.ops.erf import erfc
+from minicnn.ops.operands import unbroadcast
 from minicnn.tensor import Function
 
 

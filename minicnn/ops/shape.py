@@ -7,7 +7,7 @@ import operator
 import numpy as np
 
 from minicnn.backends import check_device, device_of, to_device, xp
-from minicnn.ops.arithmetic import check_float
+from minicnn.ops.operands import check_float
 from minicnn.tensor import Function, Tensor
 
 
