@@ -22,6 +22,7 @@ from minicnn.tensor import Function, Tensor, is_grad_enabled, no_grad
 __version__ = "0.1.0"
 
 _LATER = {  # name -> where it is found
+    "check": "minicnn.checks:check",
     "checks": "minicnn.checks",
     "data": "minicnn.data",
     "emulator": "minicnn.emulator",

@@ -1,0 +1,264 @@
+"""Mistakes in activations, linear layers, losses, normalization and dropout."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn.checks.mistakes.shared import only, result, with_
+
+
+def on(change):
+    """An output computed from the arguments."""
+    return lambda run, a, y: (change(a),)
+
+
+# ---------------------------------------------------------------------------
+# Activations
+# ---------------------------------------------------------------------------
+def slope(change):
+    """dx = dy * slope(x)."""
+    return on(lambda a: a["dy"] * change(a["x"]))
+
+
+def sigma(x):
+    return 1 / (1 + np.exp(-x))
+
+
+RELU = [
+    ("This is the absolute value; negative numbers become 0", on(lambda a: np.abs(a["x"]))),
+    ("This is min(x, 0); it should be max(x, 0)", on(lambda a: np.minimum(a["x"], 0))),
+    ("This is the slope, 1 where x is positive; the output there is x itself",
+     on(lambda a: (a["x"] > 0) * 1.0)),
+    ("Negative numbers are made smaller, as in a leaky ReLU; they become 0",
+     on(lambda a: np.where(a["x"] > 0, a["x"], 0.01 * a["x"]))),
+    ("x is returned as it is", on(lambda a: a["x"])),
+]  # fmt: skip
+RELU_BACKWARD = [
+    ("At x = 0 the slope is taken as 1; here it is 0: dx = dy where x > 0, not x >= 0",
+     slope(lambda x: x >= 0)),
+    ("At x = 0 the slope is taken as 1/2; here it is 0",
+     slope(lambda x: (x > 0) + 0.5 * (x == 0))),
+    ("The sign of dy is asked; dy passes where x > 0", on(lambda a: a["dy"] * (a["dy"] > 0))),
+    ("x passes where dy is positive; dy passes where x > 0",
+     on(lambda a: a["x"] * (a["dy"] > 0))),
+    ("dy is multiplied by the output; multiply it by the slope, 1 where x > 0",
+     slope(lambda x: np.maximum(x, 0))),
+    ("x itself passes; dy passes where x > 0", on(lambda a: np.maximum(a["x"], 0))),
+    ("dy passes where x is negative; it passes where x > 0", slope(lambda x: x < 0)),
+    ("dy is returned as it is; it passes where x > 0 alone", slope(np.ones_like)),
+]  # fmt: skip
+SIGMOID_BACKWARD = [
+    ("The slope is s (1 - s) with s = sigmoid(x), not x (1 - x)", slope(lambda x: x * (1 - x))),
+    ("The factor 1 - s is forgotten: the slope is s (1 - s)", slope(sigma)),
+]  # fmt: skip
+TANH_BACKWARD = [
+    ("The slope is 1 - tanh(x)^2, not 1 - x^2", slope(lambda x: 1 - x * x)),
+    ("The slope is 1 - tanh(x)^2: the square is forgotten", slope(lambda x: 1 - np.tanh(x))),
+]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------
+# linear
+# ---------------------------------------------------------------------------
+def rows_of(a):
+    """x and dy as matrices."""
+    return a["x"].reshape(-1, a["w"].shape[1]), a["dy"].reshape(-1, a["w"].shape[0])
+
+
+def last_row(run, a, y):
+    """Only the last row counts for dw and db."""
+    x, dy = rows_of(a)
+    return None, np.outer(dy[-1], x[-1]), dy[-1]
+
+
+LINEAR = [
+    ("It looks as if the bias is forgotten", with_(b=lambda a: None)),
+    ("The weight is not transposed: y = x @ w.T, with w (O, I)", on(
+        lambda a: a["x"] @ a["w"] + (0 if a["b"] is None else a["b"]))),
+    ("The bias is subtracted", with_(b=lambda a: -a["b"])),
+]  # fmt: skip
+LINEAR_BACKWARD = [
+    ("The weight should not be transposed: dx = dy @ w",
+     only(0, 3, lambda run, a, y: a["dy"] @ a["w"].T)),
+    ("It is transposed: dw has the shape of w, (O, I): dw = dy.T @ x",
+     only(1, 3, lambda run, a, y: y[1].T)),
+    ("Every row adds to dw and db: write +=, not =", last_row),
+    ("db adds up the rows of dy: dy.sum(axis=0)", only(2, 3, lambda run, a, y: a["dy"])),
+    ("db keeps the outputs apart: dy.sum(axis=0)", only(2, 3, lambda run, a, y: a["dy"].sum())),
+    ("db adds up the rows of dy, not its columns: dy.sum(axis=0)",
+     only(2, 3, lambda run, a, y: a["dy"].sum(axis=-1))),
+    ("db is a sum, not a mean: dy.sum(axis=0)",
+     only(2, 3, lambda run, a, y: rows_of(a)[1].mean(axis=0))),
+    ("It is divided by the number of rows; dy holds the 1/N of the loss already",
+     lambda run, a, y: tuple(v / len(rows_of(a)[0]) for v in y)),
+]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------
+# cross_entropy
+# ---------------------------------------------------------------------------
+def softmax(x, axis=1):
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def naive(x):
+    return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+
+
+def picked(values, a):
+    return values[np.arange(len(a["t"])), a["t"]]
+
+
+def one_hot(a):
+    return np.eye(a["x"].shape[1])[a["t"]]
+
+
+def scaled(a, dx):
+    return dx * a.get("dy", 1.0) / len(a["t"])
+
+
+OVERFLOW = (
+    "e^x overflows for large scores: subtract each row's largest score first, which changes nothing"
+    " else"
+)
+CROSS_ENTROPY = [
+    (OVERFLOW, on(lambda a: -np.log(picked(naive(a["x"]), a)).mean())),
+    ("A small probability becomes 0 and its logarithm infinite: compute log p directly, as "
+     "x - m - log(sum of e^(x - m)) with m the row's largest score",
+     on(lambda a: -np.log(picked(softmax(a["x"]), a)).mean())),
+    (OVERFLOW, on(lambda a: (np.log(np.exp(a["x"]).sum(axis=1)) - picked(a["x"], a)).mean())),
+    ("This is the sum over the rows; the loss is their mean",
+     lambda run, a, y: (y[0] * len(a["t"]),)),
+    ("There is a loss for each row; return their mean",
+     on(lambda a: -np.log(picked(softmax(a["x"]), a)))),
+    ("The softmax runs over the batch (axis 0); it runs over the classes (axis 1)",
+     on(lambda a: -np.log(picked(softmax(a["x"], 0), a)).mean())),
+    ("There is no softmax: the scores x are no probabilities yet",
+     on(lambda a: -np.log(picked(a["x"], a)).mean())),
+    ("The logarithm is missing", on(lambda a: -picked(softmax(a["x"]), a).mean())),
+    ("The softmax is missing: this is the mean of -x[n, t[n]]",
+     on(lambda a: -picked(a["x"], a).mean())),
+    ("The logarithm has base 2; it should be np.log", lambda run, a, y: (y[0] / np.log(2),)),
+    ("The logarithm has base 10; it should be np.log", lambda run, a, y: (y[0] / np.log(10),)),
+    ("The minus is forgotten", result(lambda y: -y)),
+    ("The mean runs over all N*K numbers; it runs over the N rows",
+     lambda run, a, y: (y[0] / a["x"].shape[1],)),
+    ("All classes are added up; only that of the target counts",
+     on(lambda a: -np.log(softmax(a["x"])).sum(axis=1).mean())),
+]  # fmt: skip
+CROSS_ENTROPY_BACKWARD = [
+    ("It is not divided by N; the loss is a mean over N rows",
+     lambda run, a, y: (y[0] * len(a["t"]),)),
+    ("The one-hot target is not subtracted: dx = (p - onehot) / N",
+     on(lambda a: scaled(a, softmax(a["x"])))),
+    ("The one-hot target is not subtracted, and it is not divided by N: dx = (p - onehot) / N",
+     on(lambda a: softmax(a["x"]) * a.get("dy", 1.0))),
+    ("The signs are wrong: it should be p - onehot, not onehot - p", result(lambda y: -y)),
+    ("The softmax is missing: dx = (p - onehot) / N, with p = softmax(x)",
+     on(lambda a: scaled(a, a["x"] - one_hot(a)))),
+    (OVERFLOW, on(lambda a: scaled(a, naive(a["x"]) - one_hot(a)))),
+    ("The softmax runs over the batch (axis 0); it runs over the classes (axis 1)",
+     on(lambda a: scaled(a, softmax(a["x"], 0) - one_hot(a)))),
+    ("It is divided by N*K; the loss is a mean over the N rows",
+     lambda run, a, y: (y[0] / a["x"].shape[1],)),
+]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------
+# batch_norm, dropout
+# ---------------------------------------------------------------------------
+def normalized(a, axes=(0, 2, 3), ddof=0, outside=False, root=True, center=True):
+    """y by a wrong formula."""
+    x = a["x"]
+    mean, var = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True, ddof=ddof)
+    scale = (np.sqrt(var) + a["eps"] if outside else np.sqrt(var + a["eps"])) if root else (
+        var + a["eps"]
+    )
+    z = (x - mean if center else x) / scale
+    for name, combine in (("w", np.multiply), ("b", np.add)):
+        if a[name] is not None:
+            z = combine(z, a[name][:, None, None])
+    return z
+
+
+BATCH_NORM = [
+    ("The variance is divided by n - 1; the normalization divides it by n",
+     on(lambda a: normalized(a, ddof=1))),
+    ("Mean and variance are those of each image; they run over the batch, too: axis=(0, 2, 3)",
+     on(lambda a: normalized(a, (2, 3)))),
+    ("Mean and variance run over the batch alone; they run over H and W, too: axis=(0, 2, 3)",
+     on(lambda a: normalized(a, 0))),
+    ("Mean and variance run over the channels, too; each channel has its own: axis=(0, 2, 3)",
+     on(lambda a: normalized(a, (0, 1, 2, 3)))),
+    ("Mean and variance run over each image's channels, as in a layer norm; they should run over "
+     "axis=(0, 2, 3)", on(lambda a: normalized(a, (1, 2, 3)))),
+    ("eps stands outside the root: it is sqrt(var + eps)", on(
+        lambda a: normalized(a, outside=True))),
+    ("It is divided by the variance; divide by its root, sqrt(var + eps)",
+     on(lambda a: normalized(a, root=False))),
+    ("The mean is not subtracted", on(lambda a: normalized(a, center=False))),
+    ("It looks as if the weight w is ignored", with_(w=lambda a: None)),
+    ("It looks as if the bias b is ignored", with_(b=lambda a: None)),
+    ("It looks as if w and b are ignored", with_(w=lambda a: None, b=lambda a: None)),
+]  # fmt: skip
+
+
+def inside(a):
+    """The gradient of the normalized values."""
+    return a["dy"] if a["w"] is None else a["dy"] * a["w"][:, None, None]
+
+
+def without_statistics(run, a, y):
+    """dx, when mean and variance are taken as constants."""
+    return inside(a) / np.sqrt(a["x"].var(axis=(0, 2, 3), keepdims=True) + a["eps"])
+
+
+def without_variance(run, a, y):
+    dx = without_statistics(run, a, y)
+    return dx - dx.mean(axis=(0, 2, 3), keepdims=True)
+
+
+BATCH_NORM_BACKWARD = [
+    ("Mean and variance depend on x, too: two terms of dx are missing",
+     only(0, 3, without_statistics)),
+    ("The variance depends on x, too: a term of dx is missing", only(0, 3, without_variance)),
+    ("It looks as if the weight w is ignored",
+     only(0, 3, lambda run, a, y: run(a | {"w": None})[0])),
+    ("dw is the sum of dy times the normalized x, not of dy times x",
+     only(1, 3, lambda run, a, y: (a["dy"] * a["x"]).sum(axis=(0, 2, 3)))),
+    ("It is a sum over batch and pixels, not a mean",
+     lambda run, a, y: tuple(v * a["x"].shape[1] / a["x"].size for v in y)),
+]  # fmt: skip
+
+
+def dropped(change):
+    """dropout, or its gradient, by a wrong formula for the factor of each element."""
+    return lambda run, a, y: ((a["dy"] if "dy" in a else a["x"]) * change(a["mask"], a["p"]),)
+
+
+DROPOUT = [
+    ("What is kept is not scaled: divide it by 1 - p, so that the mean stays the same",
+     dropped(lambda mask, p: mask)),
+    ("It is divided by p; what is kept has the probability 1 - p: divide by that",
+     dropped(lambda mask, p: mask / p)),
+    ("It is multiplied by 1 - p; divide by it", dropped(lambda mask, p: mask * (1 - p))),
+    ("mask is True for what is kept, not for what is dropped",
+     dropped(lambda mask, p: ~mask / (1 - p))),
+    ("mask is ignored", dropped(lambda mask, p: 1 / (1 - p))),
+]  # fmt: skip
+
+TABLES = {
+    "relu": RELU,
+    "relu_backward": RELU_BACKWARD,
+    "sigmoid_backward": SIGMOID_BACKWARD,
+    "tanh_backward": TANH_BACKWARD,
+    "linear": LINEAR,
+    "linear_backward": LINEAR_BACKWARD,
+    "cross_entropy": CROSS_ENTROPY,
+    "cross_entropy_backward": CROSS_ENTROPY_BACKWARD,
+    "batch_norm": BATCH_NORM,
+    "batch_norm_backward": BATCH_NORM_BACKWARD,
+    "dropout": DROPOUT,
+    "dropout_backward": DROPOUT,
+}
