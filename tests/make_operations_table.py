@@ -29,6 +29,11 @@ CHECKS = {  # the test's name -> what the table says
     "order, results the same bits each time, 4-D arrays channels-last",
     "test_gives_gradients_only_where_they_are_wanted": "gradients only where they are wanted",
     "test_takes_an_empty_batch": "takes an empty batch",
+    "test_replayed_choices_leave_no_kink": "piecewise choices can be replayed, ties and zeros too",
+    "test_used_twice_gives_twice_the_gradient_and_refuses_a_second_walk": "used twice, it gets "
+    "both gradients; a second backward is refused",
+    "test_an_input_changed_in_place_is_an_error_or_does_no_harm": "an input changed in place is "
+    "an error, or does no harm",
 }
 
 

@@ -230,8 +230,8 @@ def test_an_input_changed_in_place_is_an_error_or_does_no_harm(name, backend, da
             assert all(t is None or t.grad is None for t in inputs)
             return
     for t, g in zip(inputs, expected, strict=True):
-        if g is not None:
-            np.testing.assert_array_equal(t.grad.numpy(), g)
+        if g is not None:  # the copies lie in another memory order, so sums may round differently
+            assert_close(t.grad.numpy(), g, 1e-12, "gradient")
 
 
 def test_a_tensor_used_twice_gets_both_gradients(backend):
