@@ -18,11 +18,11 @@ from contextvars import ContextVar
 import numpy as np
 
 from minicnn.backends import device_of, drawing, to_device, xp
+from minicnn.choices import active_choices
 from minicnn.layout import channels_last
 
 _grad_enabled: ContextVar[bool] = ContextVar("minicnn_grad_enabled", default=True)
 _recorder: ContextVar = ContextVar("minicnn_recorder", default=None)
-_choices: ContextVar = ContextVar("minicnn_choices", default=None)
 _creation = itertools.count()
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -47,68 +47,6 @@ def no_grad():
 def is_grad_enabled() -> bool:
     """Whether operations are being put on the tape."""
     return _grad_enabled.get()
-
-
-# ---------------------------------------------------------------------------
-# Choices of piecewise operations
-# ---------------------------------------------------------------------------
-class Choices:
-    """What the piecewise operations of one pass chose: which side of 0, which maximum.
-
-    With its choices held fast a net is smooth, so that differences measure the very slope that
-    `backward` computes, kink or no kink:
-
-        choices = Choices()
-        with choices.record():
-            loss = f(x)
-        with choices.replay():
-            moved = f(x + eps * d)          # the same pieces, the same winners
-
-    An operation is piecewise if it defines `choose(*arrays)`, which gives the choice, and
-    `replay(choice, *arrays)`, which computes the output for a given choice.
-    """
-
-    def __init__(self):
-        self.made = []  # (operation's name, choice), in the order of the pass
-        self._left = None  # what a replay has still to use
-
-    @contextmanager
-    def record(self):
-        """Note every choice made inside; a second recording starts afresh."""
-        self.made.clear()
-        with self._active():
-            yield self
-
-    @contextmanager
-    def replay(self):
-        """Make the recorded choices again inside. Raises RuntimeError if the pass is another."""
-        self._left = list(reversed(self.made))
-        try:
-            with self._active():
-                yield self
-        finally:
-            self._left = None
-
-    @contextmanager
-    def _active(self):
-        token = _choices.set(self)
-        try:
-            yield
-        finally:
-            _choices.reset(token)
-
-    def run(self, op, arrays):
-        """The output of a piecewise operation, its choice noted or replayed."""
-        if self._left is None:
-            self.made.append((op.name, op.choose(*arrays)))
-            return op.forward(*arrays)
-        name, choice = self._left.pop() if self._left else (None, None)
-        if name != op.name:
-            raise RuntimeError(
-                f"replay: the pass asks for a choice of {op.name}, but recorded was "
-                f"{name or 'nothing more'}; replay the same function with inputs of the same shapes"
-            )
-        return op.replay(choice, *arrays)
 
 
 # ---------------------------------------------------------------------------
@@ -178,7 +116,7 @@ class Function:
         op.needs = tuple([track and t is not None and t._requires_grad for t in inputs])
         op.shapes = tuple([None if t is None else t._data.shape for t in inputs])
         arrays = [None if t is None else t._data for t in inputs]
-        choices = _choices.get() if op.choose is not None else None
+        choices = active_choices.get() if op.choose is not None else None
         y = op.forward(*arrays) if choices is None else choices.run(op, arrays)
         output = Tensor._wrap(channels_last(_not_scalar(y)))
         if cls.may_alias:

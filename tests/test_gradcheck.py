@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from minicnn import Function, Tensor, nn
 from minicnn import functional as F
 from minicnn.checks import GradcheckError, gradcheck
-from minicnn.tensor import Choices
+from minicnn.choices import Choices
 
 
 def leaf(*values):

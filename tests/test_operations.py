@@ -16,8 +16,8 @@ import minicnn
 from minicnn import Tensor
 from minicnn.checks import gradcheck, strategies
 from minicnn.checks.strategies import Case
+from minicnn.choices import Choices
 from minicnn.layout import nhwc
-from minicnn.tensor import Choices
 
 NAMES = sorted(strategies.FUNCTIONS)
 NOT_IN_PYTORCH = (  # functions of minicnn alone; hardsigmoid's slope there is a float32 1/6

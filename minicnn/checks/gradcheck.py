@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minicnn.tensor import Choices, Tensor, no_grad
+from minicnn.choices import Choices
+from minicnn.tensor import Tensor, no_grad
 
 
 class GradcheckError(AssertionError):
@@ -81,7 +82,7 @@ def gradcheck(
         For r and the directions.
     replay : bool
         Let piecewise operations (ReLU, max pooling, ...) choose in the differences as they chose
-        at x (see `minicnn.tensor.Choices`): no kinks, and whole nets to many more digits.
+        at x (see `minicnn.choices.Choices`): no kinks, and whole nets to many more digits.
 
     Returns
     -------
