@@ -790,23 +790,25 @@ def test_errors_say_what_was_given_and_what_the_rule_is(name):
 # The report, and the table of mistakes
 # ---------------------------------------------------------------------------
 def test_report_of_a_wrong_function():
-    assert re.sub(r"\d+ were", "209 were", repr(check(flipped_kernel, "conv2d"))) == """\
+    """The kernel of the smallest case lies or stands: both are as small."""
+    text = repr(check(flipped_kernel, "conv2d"))
+    text = re.sub(r"\d+ were tried", "209 were tried", text)
+    block = r"(?<=  )(x|w), shape \(1, 1, (?:2, 1|1, 2)\):\n(?: +\[.*\n)+"
+    text = re.sub(block, r"\1 of two\n", text)
+    text = re.sub(r"\[\[\[\[-?[01]\.\]\]\]\]", "[[[[n]]]]", text)
+    assert text == """\
 flipped_kernel is not like conv2d yet: it returned wrong values.
 
 The smallest failing case that was found (209 were tried):
-  x, shape (1, 1, 2, 1):
-      [[[[1.]
-         [0.]]]]
-  w, shape (1, 1, 2, 1):
-      [[[[0.]
-         [1.]]]]
+  x of two
+  w of two
   b = None
   stride = 1
   padding = 0
   expected, shape (1, 1, 1, 1):
-      [[[[0.]]]]
+      [[[[n]]]]
   got, shape (1, 1, 1, 1):
-      [[[[1.]]]]
+      [[[[n]]]]
 
 Hint: The kernel is flipped, as in the convolution of mathematics. Networks do not flip it: \
 x[i + u, j + v] is multiplied by w[u, v].
@@ -831,6 +833,6 @@ Try it yourself: raises(**report.case)"""
 
 
 def test_report_of_a_right_function():
-    assert repr(check(my_relu)) == "my_relu passed: 160 cases agree with relu."
+    assert repr(check(my_relu)) == "my_relu passed: 240 cases agree with relu."
     report = Report("f", "relu", True, 5, {"x": 1})
     assert repr(report).endswith("Not tried, because f does not take it: x.")

@@ -68,6 +68,14 @@ def whole_numbers(args):
             args[name] = float(np.rint(value)) + 0.0
 
 
+def dense_numbers(args):
+    """Small whole numbers, none of them 0, so that no mistake hides behind a 0."""
+    rng = np.random.default_rng(sum(v.size for v in args.values() if isinstance(v, np.ndarray)))
+    for value in args.values():
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            value[...] = rng.integers(1, 5, value.shape) * rng.choice((-1, 1), value.shape)
+
+
 def as_drawn(args):
     pass
 
@@ -107,7 +115,7 @@ class Search:
         """Draw until something fails and is small, or the stages or the time are over."""
         from hypothesis.errors import Flaky
 
-        stages = [whole_numbers, as_drawn]
+        stages = [whole_numbers, dense_numbers, as_drawn]
         if self.reference.base == "cross_entropy":
             stages.append(large_scores)
         for self.stage in stages:
