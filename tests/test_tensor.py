@@ -16,6 +16,7 @@ import minicnn
 from minicnn import Function, Tensor, no_grad, use_backend
 from minicnn import functional as F
 from minicnn.checks import gradcheck
+from minicnn.checks.strategies import MEMORY_ORDERS, in_memory_order
 
 
 def leaf(*values, dtype=np.float64):
@@ -129,6 +130,56 @@ def test_permute_and_transpose(dims):
     np.testing.assert_array_equal(x.transpose(0, -1).numpy(), x.numpy().swapaxes(0, -1))
     gradcheck(lambda x: x.permute(dims), x)
     gradcheck(lambda x: x.transpose(0, -1), x)
+
+
+shapes = hnp.array_shapes(min_dims=1, max_dims=4, max_side=3)
+
+
+def drawn(data, shape):
+    """A float64 leaf of this shape whose elements differ, in any memory order."""
+    values = np.random.default_rng(int(np.prod(shape))).permutation(np.arange(np.prod(shape) + 1.0))
+    order = data.draw(st.sampled_from(MEMORY_ORDERS))
+    return Tensor(in_memory_order(values[1:].reshape(shape), order), requires_grad=True)
+
+
+@given(data=st.data(), shape=shapes, keepdim=st.booleans())
+def test_reductions_over_any_axes(data, shape, keepdim):
+    x = drawn(data, shape)
+    axes = data.draw(st.sets(st.integers(0, len(shape) - 1), min_size=1).map(tuple))
+    name = data.draw(st.sampled_from(["sum", "mean", "max"]))
+    expected = getattr(np, name)(x.numpy(), axis=axes, keepdims=keepdim)
+    np.testing.assert_allclose(getattr(x, name)(axes, keepdim).numpy(), expected)
+    gradcheck(lambda x: getattr(x, name)(axes, keepdim), x, max_coordinates=20, directions=2)
+
+
+@given(data=st.data(), shape=shapes)
+def test_moving_elements_in_any_way(data, shape):
+    x = drawn(data, shape)
+    dims = data.draw(st.permutations(range(len(shape))))
+    flat = data.draw(st.permutations(shape))
+    moved = x.permute(dims).reshape(flat)
+    np.testing.assert_array_equal(moved.numpy(), x.numpy().transpose(dims).reshape(flat))
+    gradcheck(lambda x: x.permute(dims).reshape(flat), x, max_coordinates=20, directions=2)
+
+
+@given(data=st.data(), shape=shapes)
+def test_any_index(data, shape):
+    x = drawn(data, shape)
+    kinds = hnp.basic_indices(shape, allow_newaxis=True) | hnp.integer_array_indices(shape)
+    key = data.draw(kinds)
+    np.testing.assert_array_equal(x[key].numpy(), x.numpy()[key])
+    if x[key].size:
+        gradcheck(lambda x: x[key], x, max_coordinates=20, directions=2)
+
+
+STACKS = hnp.mutually_broadcastable_shapes(signature="(n,k),(k,m)->(n,m)", max_dims=2, max_side=3)
+
+
+@given(data=st.data(), shapes=STACKS)
+def test_matmul_of_any_stacks(data, shapes):
+    a, b = (drawn(data, shape) for shape in shapes.input_shapes)
+    np.testing.assert_allclose((a @ b).numpy(), a.numpy() @ b.numpy())
+    gradcheck(lambda a, b: a @ b, a, b, max_coordinates=20, directions=2)
 
 
 def test_power_of_zero():
