@@ -1,4 +1,4 @@
-"""Makes minicnn/ops/README.md: which checks each operation passed, on each backend.
+"""Makes tests/OPERATIONS.md: which checks each operation passed, on each backend.
 
     python tests/make_operations_table.py
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-TARGET = HERE.parent / "minicnn" / "ops" / "README.md"
+TARGET = HERE / "OPERATIONS.md"
 BACKENDS = ("loops", "numpy", "emulator")
 CHECKS = {  # the test's name -> what the table says
     "test_equals_the_loops_definition": "equals the loops definition, forward and backward: "
