@@ -8,15 +8,14 @@
     loss.backward()
     w.grad                                  # Tensor([[2., 4.]])
 
-Parts that are needed only at times (data, models, training, checks, emulator, stepper) are imported
-when they are first used.
+`import minicnn` brings the tape and its operators; every other part is imported when it is first
+used.
 """
 
 from importlib import import_module
 
-from minicnn import functional, nn, optim
+from minicnn import ops  # noqa: F401  (gives Tensor its operators)
 from minicnn.backends import current_backend, use_backend
-from minicnn.nn.init import manual_seed
 from minicnn.tensor import Function, Tensor, is_grad_enabled, no_grad
 
 __version__ = "0.1.0"
@@ -26,8 +25,12 @@ _LATER = {  # name -> where it is found
     "checks": "minicnn.checks",
     "data": "minicnn.data",
     "emulator": "minicnn.emulator",
+    "functional": "minicnn.functional",
     "gradcheck": "minicnn.checks:gradcheck",
+    "manual_seed": "minicnn.nn.init:manual_seed",
     "models": "minicnn.models",
+    "nn": "minicnn.nn",
+    "optim": "minicnn.optim",
     "record": "minicnn.stepper:record",
     "stepper": "minicnn.stepper",
     "training": "minicnn.training",
@@ -37,12 +40,8 @@ __all__ = [
     "Function",
     "Tensor",
     "current_backend",
-    "functional",
     "is_grad_enabled",
-    "manual_seed",
-    "nn",
     "no_grad",
-    "optim",
     "use_backend",
     *_LATER,
 ]
