@@ -26,6 +26,11 @@ def channels_last(x):
     return nchw(nhwc(x))
 
 
+def filter_rows(w):
+    """w (O, C, KH, KW) as a matrix (O, KH*KW*C): a row for each filter, in im2col's order."""
+    return nhwc(w).reshape(w.shape[0], w.shape[1] * w.shape[2] * w.shape[3])
+
+
 def output_size(size, kernel, stride, padding, dilation=(1, 1)):
     """(OH, OW): how often a kernel fits into an image (H, W); each argument is a pair.
 

@@ -5,14 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.backends import xp
-from minicnn.layout import nchw, nhwc, output_size
+from minicnn.layout import filter_rows, nchw, nhwc, output_size, rows
 from minicnn.ops.windows import col2im, im2col, pad, unpad, windows
 from minicnn.tensor import Function
-
-
-def rows(w):
-    """The filters w (O, C, KH, KW) as a matrix (O, KH*KW*C), a row each, in im2col's order."""
-    return nhwc(w).reshape(w.shape[0], w.shape[1] * w.shape[2] * w.shape[3])
 
 
 def channel_groups(groups, *arrays):
@@ -49,7 +44,7 @@ class Conv2d(Function):
         (N, _, H, W), O = x.shape, w.shape[0]
         OH, OW = output_size((H, W), *self.geometry(w))
         parts = zip(channel_groups(self.groups, x), filter_groups(self.groups, w))
-        y = [im2col(xg, *self.geometry(w)) @ rows(wg).T for (xg,), (wg,) in parts]
+        y = [im2col(xg, *self.geometry(w)) @ filter_rows(wg).T for (xg,), (wg,) in parts]
         y = y[0] if self.groups == 1 else xp(x).concatenate(y, axis=1)
         if b is not None:
             y += b
@@ -60,9 +55,9 @@ class Conv2d(Function):
         dx, dw = [], []
         parts = zip(channel_groups(self.groups, x, dy), filter_groups(self.groups, w))
         for (xg, dyg), (wg,) in parts:
-            dyg = nhwc(dyg).reshape(-1, len(wg))  # a row per output pixel, as in col
+            dyg = rows(dyg)  # a row per output pixel, as in col
             if self.needs[0]:
-                dx.append(col2im(dyg @ rows(wg), xg.shape, *self.geometry(w)))
+                dx.append(col2im(dyg @ filter_rows(wg), xg.shape, *self.geometry(w)))
             if self.needs[1]:
                 col = im2col(xg, *self.geometry(w))
                 dw.append((dyg.T @ col).reshape(nhwc(wg).shape))
@@ -153,7 +148,7 @@ class ConvTranspose2d(Function):
         shape = (len(x), w.shape[1], *self.size)
         parts = zip(channel_groups(self.groups, x), filter_groups(self.groups, w))
         y = [
-            col2im(nhwc(xg).reshape(-1, len(wg)) @ rows(wg), shape, *self.geometry(w), x.shape[2:])
+            col2im(rows(xg) @ filter_rows(wg), shape, *self.geometry(w), x.shape[2:])
             for (xg,), (wg,) in parts
         ]
         y = y[0] if self.groups == 1 else xp(x).concatenate(y, axis=1)
@@ -166,9 +161,9 @@ class ConvTranspose2d(Function):
         for (xg, dyg), (wg,) in parts:
             col = im2col(dyg, *self.geometry(w), x.shape[2:])
             if self.needs[0]:
-                dx.append((col @ rows(wg).T).reshape(nhwc(xg).shape))
+                dx.append((col @ filter_rows(wg).T).reshape(nhwc(xg).shape))
             if self.needs[1]:
-                dw.append((nhwc(xg).reshape(-1, len(wg)).T @ col).reshape(nhwc(wg).shape))
+                dw.append((rows(xg).T @ col).reshape(nhwc(wg).shape))
         lib = xp(dy)
         return (
             nchw(lib.concatenate(dx, axis=3)) if dx else None,

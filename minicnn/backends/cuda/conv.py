@@ -5,7 +5,7 @@ from __future__ import annotations
 from minicnn.backends import xp
 from minicnn.backends.cuda.arrays import column_sum, matmul
 from minicnn.backends.launch import launch, launch_each
-from minicnn.layout import nchw, nhwc, output_size
+from minicnn.layout import filter_rows, nchw, nhwc, output_size, rows
 
 
 # ---------------------------------------------------------------------------
@@ -35,16 +35,6 @@ def part(a, g, groups, axis):
     return a[(slice(None),) * axis + (slice(g * width, (g + 1) * width),)]
 
 
-def flat(a):
-    """The array a (O, C, KH, KW) or (N, C, H, W) as a matrix: channels-last, first axis kept."""
-    return nhwc(a).reshape(a.shape[0], a.shape[1] * a.shape[2] * a.shape[3])
-
-
-def pixels(a):
-    """The array a (N, C, H, W) as a matrix (N*H*W, C)."""
-    return nhwc(a).reshape(a.shape[0] * a.shape[2] * a.shape[3], a.shape[1])
-
-
 def join(lib, arrays, axis):
     """The arrays put together along `axis`; the array itself if there is one."""
     return arrays[0] if len(arrays) == 1 else lib.concatenate(arrays, axis=axis)
@@ -65,7 +55,7 @@ class Conv2d:
         for g in range(G):
             bias = None if b is None else part(b, g, G, 0)
             col = im2col(nhwc(part(x, g, G, 1)), *geometry)
-            y.append(matmul(col, flat(part(w, g, G, 0)).T, bias))
+            y.append(matmul(col, filter_rows(part(w, g, G, 0)).T, bias))
         return nchw(join(xp(x), y, 1).reshape(x.shape[0], *size, w.shape[0]))
 
     def backward(self, dy):
@@ -74,16 +64,16 @@ class Conv2d:
         geometry = (dy.shape[2:], kernel, self.stride, self.padding, self.dilation)
         dx, dw = [], []
         for g in range(G):
-            xg, wg, dyg = part(x, g, G, 1), part(w, g, G, 0), pixels(part(dy, g, G, 1))
+            xg, wg, dyg = part(x, g, G, 1), part(w, g, G, 0), rows(part(dy, g, G, 1))
             if self.needs[0]:
-                dx.append(col2im(matmul(dyg, flat(wg)), xg.shape, *geometry))
+                dx.append(col2im(matmul(dyg, filter_rows(wg)), xg.shape, *geometry))
             if self.needs[1]:
                 col = im2col(nhwc(xg), *geometry)
                 dw.append(matmul(dyg.T, col).reshape(nhwc(wg).shape))
         return (
             nchw(join(xp(x), dx, 3)) if dx else None,
             nchw(join(xp(x), dw, 0)) if dw else None,
-            column_sum(pixels(dy)) if self.needs[2] else None,
+            column_sum(rows(dy)) if self.needs[2] else None,
         )
 
 
@@ -105,7 +95,7 @@ class DepthwiseConv2d:
         size = output_size(x.shape[2:], w.shape[2:], self.stride, self.padding, self.dilation)
         y = lib.empty((x.shape[0], *size, O), x.dtype)
         bias = lib.zeros(O, x.dtype) if b is None else lib.ascontiguousarray(b)
-        args = (nhwc(x), flat(w), bias, y, y.size, *self.geometry(x.shape, w, size))
+        args = (nhwc(x), filter_rows(w), bias, y, y.size, *self.geometry(x.shape, w, size))
         launch_each(self.file, "depthwise_forward", y.size, args, dtype=x.dtype)
         return nchw(y)
 
@@ -116,7 +106,7 @@ class DepthwiseConv2d:
         if self.needs[0]:
             N, C, H, W = x.shape
             dx = lib.empty((N, H, W, C), x.dtype)
-            args = (dyh, flat(w), dx, dx.size, *geometry)
+            args = (dyh, filter_rows(w), dx, dx.size, *geometry)
             launch_each(self.file, "depthwise_input_gradient", dx.size, args, dtype=x.dtype)
             dx = nchw(dx)
         if self.needs[1]:
@@ -124,7 +114,7 @@ class DepthwiseConv2d:
             args = (nhwc(x), dyh, dw, dy.size // w.shape[0], *geometry)
             launch(self.file, "depthwise_weight_gradient", (dw.size,), (256,), args, dtype=x.dtype)
         if self.needs[2]:
-            db = column_sum(pixels(dy))
+            db = column_sum(rows(dy))
         return dx, dw, db
 
 
@@ -137,7 +127,7 @@ class ConvTranspose2d:
         geometry = (x.shape[2:], w.shape[2:], self.stride, self.padding, self.dilation)
         y = []
         for g in range(G):
-            col = matmul(pixels(part(x, g, G, 1)), flat(part(w, g, G, 0)))
+            col = matmul(rows(part(x, g, G, 1)), filter_rows(part(w, g, G, 0)))
             y.append(col2im(col, shape, *geometry))
         y = join(xp(x), y, 3)
         return nchw(y if b is None else y + b)
@@ -150,13 +140,13 @@ class ConvTranspose2d:
             xg, wg = part(x, g, G, 1), part(w, g, G, 0)
             col = im2col(nhwc(part(dy, g, G, 1)), *geometry, self.dilation)
             if self.needs[0]:
-                dx.append(matmul(col, flat(wg).T).reshape(nhwc(xg).shape))
+                dx.append(matmul(col, filter_rows(wg).T).reshape(nhwc(xg).shape))
             if self.needs[1]:
-                dw.append(matmul(pixels(xg).T, col).reshape(nhwc(wg).shape))
+                dw.append(matmul(rows(xg).T, col).reshape(nhwc(wg).shape))
         return (
             nchw(join(xp(x), dx, 3)) if dx else None,
             nchw(join(xp(x), dw, 0)) if dw else None,
-            column_sum(pixels(dy)) if self.needs[2] else None,
+            column_sum(rows(dy)) if self.needs[2] else None,
         )
 
 
