@@ -1,19 +1,61 @@
-"""The architectures, one file per paper, in the order of history."""
+"""The architectures, one file per paper, in the order of history.
+
+A file registers its models in a list `MODELS` (see `registry.Model`); `FILES` lists the files.
+"""
 
 from __future__ import annotations
 
 import difflib
+from functools import cache
+from importlib import import_module
 
-from minicnn.models.lenet import LeNet, LeNet5_1998
+from minicnn.models.registry import Model
 
-_BUILDERS = {"lenet": LeNet, "lenet5_1998": LeNet5_1998}
+FILES = (
+    "lenet",
+)  # fmt: skip
 
-__all__ = ["LeNet", "LeNet5_1998", "build", "names"]
+__all__ = ["Model", "build", "info", "names"]
+
+
+@cache
+def _models() -> dict[str, Model]:
+    """All registered models by name."""
+    found = {}
+    for file in FILES:
+        for model in import_module(f"minicnn.models.{file}").MODELS:
+            assert model.name not in found, f"two models are called {model.name}"
+            found[model.name] = model
+    return found
+
+
+def __getattr__(name: str):
+    """A builder by its own name: `models.LeNet`, `models.resnet18`."""
+    for model in _models().values():
+        if model.builder.__name__ == name:
+            return model.builder
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def names() -> list[str]:
     """The names that `build` knows, in the order of history."""
-    return list(_BUILDERS)
+    return list(_models())
+
+
+def info(name: str) -> Model:
+    """What is known of a model: sizes, published figures and their sources.
+
+    Raises
+    ------
+    ValueError
+        If there is no model of that name; the message suggests the nearest.
+    """
+    known = _models()
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"build: there is no model {name!r}; {hint}names: {', '.join(known)}")
+    return known[name]
 
 
 def build(name: str, **settings):
@@ -31,8 +73,4 @@ def build(name: str, **settings):
     ValueError
         If there is no net of that name; the message suggests the nearest.
     """
-    if name not in _BUILDERS:
-        near = difflib.get_close_matches(str(name), _BUILDERS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"build: there is no model {name!r}; {hint}names: {', '.join(_BUILDERS)}")
-    return _BUILDERS[name](**settings)
+    return info(name).builder(**settings)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn import functional as F
+from minicnn.models.registry import Model
 from minicnn.nn import Conv2d, Linear, MaxPool2d, Module, Parameter, init
 from minicnn.tensor import Tensor
 
@@ -200,3 +201,19 @@ class LeNet5_1998(Module):  # noqa: N801 - the year belongs to the name
         for layer in (self.c1, self.s2, self.c3, self.s4, self.c5):
             x = F.scaled_tanh(layer(x))
         return self.output(F.scaled_tanh(self.f6(x.flatten(1))))
+
+
+# ---------------------------------------------------------------------------
+# Registry
+# ---------------------------------------------------------------------------
+PAPER = "LeCun et al., Gradient-based learning applied to document recognition, 1998"
+MODELS = [
+    Model(
+        LeNet, PAPER, (1, 28, 28), (1, 28, 28), 61_706,
+        "the paper's layer sizes with full connections: 156 + 2,416 + 48,120 + 10,164 + 850",
+    ),
+    Model(
+        LeNet5_1998, PAPER, (1, 28, 28), (1, 28, 28), 60_000,
+        "the paper, section II.B: 60,000 trainable parameters",
+    ),
+]  # fmt: skip

@@ -1,0 +1,35 @@
+// What a kernel does to a finished sum before it writes it: the activation, chosen by a number.
+//
+// A value that is in a register anyway costs nothing more to activate; a kernel of its own would
+// read and write the whole array once more. The choice is the same for all threads, so no warp
+// diverges.
+#pragma once
+#include "common.cuh"
+
+// As in minicnn.backends.cuda.epilogue.
+#define ACTIVATION_NONE 0
+#define ACTIVATION_RELU 1
+#define ACTIVATION_RELU6 2
+#define ACTIVATION_SILU 3
+#define ACTIVATION_HARDSWISH 4
+
+// x moved to the nearer of 0 and 6 where it lies outside; NaN stays NaN.
+__device__ __forceinline__ real clip6(real x) { return x < 0 ? (real)0 : x > 6 ? (real)6 : x; }
+
+// 1 / (1 + e^-x), written e^x / (1 + e^x) where x < 0: nothing overflows.
+__device__ __forceinline__ real logistic(real x)
+{
+    real e = (real)exp(-fabs(x));
+    return (x < 0 ? e : (real)1) / (1 + e);
+}
+
+__device__ __forceinline__ real activate(real z, int activation)
+{
+    switch (activation) {
+    case ACTIVATION_RELU: return z <= 0 ? (real)0 : z;  // a NaN goes through
+    case ACTIVATION_RELU6: return clip6(z);
+    case ACTIVATION_SILU: return z * logistic(z);
+    case ACTIVATION_HARDSWISH: return z * (clip6(z + 3) / 6);
+    default: return z;
+    }
+}
