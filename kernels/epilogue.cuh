@@ -1,4 +1,5 @@
-// What a kernel does to a finished sum before it writes it: the activation, chosen by a number.
+// What a kernel does to a finished sum before it writes it: y = activation(z + add), where the
+// activation is chosen by a number and `add` may be null.
 //
 // A value that is in a register anyway costs nothing more to activate; a kernel of its own would
 // read and write the whole array once more. The choice is the same for all threads, so no warp
@@ -32,4 +33,24 @@ __device__ __forceinline__ real activate(real z, int activation)
     case ACTIVATION_HARDSWISH: return z * (clip6(z + 3) / 6);
     default: return z;
     }
+}
+
+// What to write at place i, for the sum z.
+__device__ __forceinline__ real finished(real z, const real* add, long long i, int activation)
+{
+    return activate(add ? z + add[i] : z, activation);
+}
+
+// finished() as a call, for kernels with dozens of sums in a thread: unrolled, their code would
+// hold every activation as often. (Templates are compiled only where they are used.)
+template <typename T>
+__device__ __noinline__ T call_finished(T z, const T* add, long long i, int activation)
+{
+    return finished(z, add, i, activation);
+}
+
+template <typename T>
+__device__ __forceinline__ T finished_by_call(T z, const T* add, long long i, int activation)
+{
+    return add || activation != ACTIVATION_NONE ? call_finished(z, add, i, activation) : z;
 }

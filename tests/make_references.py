@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -20,12 +21,12 @@ from pytorch import in_pytorch
 from test_operations import NAMES, NOT_IN_PYTORCH, cases
 
 TARGET = Path(__file__).with_name("references.npz")
-KEPT, DRAWN = 6, 60  # of so many drawn cases, the largest are kept
+KEPT, DRAWN = 6, 60  # of so many drawn cases, the largest are kept, of different settings first
 
 
 def some_cases(name):
-    """The largest of DRAWN cases of a function."""
-    drawn = []
+    """Some of DRAWN cases of a function: the largest of each settings, then the second largest."""
+    drawn = {}
 
     @settings(
         max_examples=DRAWN, derandomize=True, database=None, deadline=None,
@@ -33,10 +34,19 @@ def some_cases(name):
     )  # fmt: skip
     @given(cases(name))
     def collect(case):
-        drawn.append(case)
+        drawn[repr(case)] = case
 
     collect()
-    return sorted(drawn, key=lambda case: -sum(a.size for a in case.arrays if a is not None))[:KEPT]
+    turns = Counter()
+
+    def turn(case):
+        turns[repr(case.settings)] += 1
+        return turns[repr(case.settings)]
+
+    def size(case):
+        return sum(a.size for a in case.arrays if a is not None)
+
+    return sorted(sorted(drawn.values(), key=size, reverse=True), key=turn)[:KEPT]
 
 
 def main():
@@ -49,6 +59,7 @@ def main():
         for k, case in enumerate(some_cases(name)):
             y, grads = in_pytorch(case)
             entry = {"output": y, "settings": np.array(json.dumps(case.settings))}
+            entry["function"] = np.array(case.name)
             entry |= {f"input{i}": a for i, a in enumerate(case.arrays) if a is not None}
             entry |= {f"gradient{i}": g for i, g in enumerate(grads) if g is not None}
             entry["inputs"] = np.array(len(case.arrays))

@@ -28,8 +28,8 @@ NEED_A_ROW = (  # refuse an empty batch
     "col2im", "cross_entropy", "margin_loss", "mse_loss", "nll_loss",
 )
 KINKED = (
-    "adaptive_max_pool2d", "hardsigmoid", "hardswish", "leaky_relu", "max_pool2d", "prelu",
-    "relu", "relu6",
+    "adaptive_max_pool2d", "fused_batch_norm", "fused_conv2d", "fused_linear", "hardsigmoid",
+    "hardswish", "leaky_relu", "max_pool2d", "prelu", "relu", "relu6",
 )
 TOLERANCE = {np.float64: 1e-10, np.float32: 1e-5}
 
@@ -50,6 +50,16 @@ def forward_backward(backend, case, requires_grad=None):
             dy = output_gradient(y.shape).astype(y.dtype)
             y.backward(Tensor(dy).to(backend.device))
     return y, [None if t is None or t.grad is None else t.grad.numpy() for t in inputs], inputs
+
+
+def on_backend(backend, case):
+    """The case as a function of those of its tensors that there are."""
+
+    def function(*tensors):
+        moved = iter([t.to(backend.device) for t in tensors])
+        return case.run([None if a is None else next(moved) for a in case.arrays])
+
+    return function
 
 
 def assert_close(got, expected, tolerance, what):
@@ -83,13 +93,8 @@ def test_equals_the_loops_definition(name, dtype, backend, loops, data):
 def test_gradients_equal_differences(name, backend, data):
     case = data.draw(cases(name, **({"distinct": True} if name in KINKED else {})))
     inputs = [t for t in case.tensors() if t is not None]
-
-    def function(*tensors):
-        moved = iter([t.to(backend.device) for t in tensors])
-        return case.run([None if a is None else next(moved) for a in case.arrays])
-
     with backend.running():
-        report = gradcheck(function, *inputs, max_coordinates=30, directions=2)
+        report = gradcheck(on_backend(backend, case), *inputs, max_coordinates=30, directions=2)
     assert report.checked and not report.skipped
 
 
@@ -99,19 +104,16 @@ def test_gradients_equal_differences(name, backend, data):
 def test_replayed_choices_leave_no_kink(name, backend, data):
     """Ties and zeros among the values, and all the same every slope agrees."""
     case = data.draw(cases(name))
-    inputs = [t for t in case.tensors() if t is not None]
+    inputs, function = [t for t in case.tensors() if t is not None], on_backend(backend, case)
     assume(all(t.size for t in inputs))
     with backend.running():
-        plain = case.run([t.to(backend.device) for t in inputs])
-        report = gradcheck(
-            lambda *tensors: case.run([t.to(backend.device) for t in tensors]), *inputs,
-            max_coordinates=30, directions=2, replay=True,
-        )  # fmt: skip
+        plain = function(*inputs)
+        report = gradcheck(function, *inputs, max_coordinates=30, directions=2, replay=True)
         choices = Choices()
         with choices.record():
-            case.run([t.to(backend.device) for t in inputs])
+            function(*inputs)
         with choices.replay():
-            again = case.run([t.to(backend.device) for t in inputs])
+            again = function(*inputs)
     assert report.checked and not report.skipped
     assert_close(again.numpy(), plain.numpy(), 1e-12, "replayed output")
 
@@ -175,10 +177,12 @@ def test_gives_gradients_only_where_they_are_wanted(name, backend, data):
 def test_takes_an_empty_batch(name, backend, data):
     case = data.draw(cases(name))
     first, *rest = case.arrays
-    assume(first.ndim > (name == "linear"))  # of one row linear sees features only
+    assume(first.ndim > (case.name == "linear"))  # of one row linear sees features only
     if name in ("cat", "max_unpool2d"):  # their other arrays have a batch axis, too
         rest = [a[:0] for a in rest]
-    case = Case(name, (first[:0], *rest), case.settings)
+    if name.startswith("fused") and rest[-1] is not None:
+        rest[-1] = rest[-1][:0]
+    case = Case(case.name, (first[:0], *rest), case.settings)
     y, grads, tensors = forward_backward(backend, case)
     assert y.shape[0] == 0
     for g, t in zip(grads, tensors, strict=True):

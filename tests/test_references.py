@@ -33,7 +33,8 @@ def entries(name):
         count = int(entry["inputs"])
         arrays = tuple(entry.get(f"input{i}") for i in range(count))
         gradients = [entry.get(f"gradient{i}") for i in range(count)]
-        yield Case(name, arrays, as_settings(str(entry["settings"]))), entry["output"], gradients
+        case = Case(str(entry["function"]), arrays, as_settings(str(entry["settings"])))
+        yield case, entry["output"], gradients
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -91,7 +91,7 @@ def test_lenet_is_a_list_of_steps_forward_then_backward(steps):
 def test_a_step_knows_its_arrays_settings_and_lines(steps):
     conv, back = steps[0], steps[25]
     weight = steps.model.conv1.weight
-    plain = {"dilation": (1, 1), "groups": 1}
+    plain = {"dilation": (1, 1), "groups": 1, "activation": None}
     assert conv.settings == {"stride": (1, 1), "padding": (2, 2), **plain}
     assert conv.backend == "numpy" and conv.layer == "conv1"
     np.testing.assert_array_equal(conv.inputs["w"], weight.numpy())

@@ -2,15 +2,15 @@
 //
 // Threads: one per element; neighbours read and write neighbouring numbers.
 // Reads and writes: one number read forward, two backward; one written. There is nothing to gain
-//   but bandwidth, so a later rung fuses them into the operation before.
-#include "common.cuh"
+//   but bandwidth, so operations take an activation as an argument: see epilogue.cuh.
+#include "epilogue.cuh"
 
 // y = max(x, 0), NaN stays NaN; the slope at 0 is 0.
 extern "C" __global__ void __launch_bounds__(256)
 relu_forward(const real* x, real* y, long long elements)
 {
     long long i = thread_index();
-    if (i < elements) y[i] = x[i] <= 0 ? (real)0 : x[i];
+    if (i < elements) y[i] = activate(x[i], ACTIVATION_RELU);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -35,14 +35,12 @@ tanh_backward(const real* dy, const real* y, real* dx, long long elements)
     if (i < elements) dx[i] = dy[i] * (1 - y[i] * y[i]);
 }
 
-// y = 1 / (1 + e^-x), written e^x / (1 + e^x) where x < 0: no overflow; the slope is y (1 - y).
+// y = 1 / (1 + e^-x); the slope is y (1 - y).
 extern "C" __global__ void __launch_bounds__(256)
 sigmoid_forward(const real* x, real* y, long long elements)
 {
     long long i = thread_index();
-    if (i >= elements) return;
-    real e = (real)exp(-fabs(x[i]));
-    y[i] = (x[i] < 0 ? e : (real)1) / (1 + e);
+    if (i < elements) y[i] = logistic(x[i]);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

@@ -3,10 +3,7 @@
 // Threads: one per element; neighbours read and write neighbouring numbers.
 // Reads and writes: one number read forward, two backward; one written. A comparison with NaN is
 //   false, so the pieces are chosen such that a NaN falls into one that hands it on.
-#include "common.cuh"
-
-// x moved to the nearer of 0 and 6 where it lies outside.
-__device__ __forceinline__ real clip6(real x) { return x < 0 ? (real)0 : x > 6 ? (real)6 : x; }
+#include "epilogue.cuh"
 
 // y = x where x > 0, else s x; the slope at 0 is s.
 extern "C" __global__ void __launch_bounds__(256)
@@ -29,7 +26,7 @@ extern "C" __global__ void __launch_bounds__(256)
 relu6_forward(const real* x, real* y, long long elements)
 {
     long long i = thread_index();
-    if (i < elements) y[i] = clip6(x[i]);
+    if (i < elements) y[i] = activate(x[i], ACTIVATION_RELU6);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -59,7 +56,7 @@ extern "C" __global__ void __launch_bounds__(256)
 hardswish_forward(const real* x, real* y, long long elements)
 {
     long long i = thread_index();
-    if (i < elements) y[i] = x[i] * (clip6(x[i] + 3) / 6);
+    if (i < elements) y[i] = activate(x[i], ACTIVATION_HARDSWISH);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

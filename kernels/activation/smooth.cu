@@ -3,14 +3,7 @@
 // Threads: one per element; neighbours read and write neighbouring numbers.
 // Reads and writes: one number read forward, two backward; one written. What is cheaper to compute
 //   again than to read (the sigmoid of SiLU, the share of GELU) is not saved.
-#include "common.cuh"
-
-// 1 / (1 + e^-x), written e^x / (1 + e^x) where x < 0: nothing overflows.
-__device__ __forceinline__ real logistic(real x)
-{
-    real e = (real)exp(-fabs(x));
-    return (x < 0 ? e : (real)1) / (1 + e);
-}
+#include "epilogue.cuh"
 
 // x moved to the nearer of -bound and bound where it lies outside; NaN stays NaN.
 __device__ __forceinline__ real within(real x, real bound)
@@ -40,7 +33,7 @@ extern "C" __global__ void __launch_bounds__(256)
 silu_forward(const real* x, real* y, long long elements)
 {
     long long i = thread_index();
-    if (i < elements) y[i] = x[i] * logistic(x[i]);
+    if (i < elements) y[i] = activate(x[i], ACTIVATION_SILU);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

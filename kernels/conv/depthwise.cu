@@ -1,19 +1,21 @@
 // Depthwise convolution of x (N, H, W, C): M filters w (C*M, KH, KW) for each channel, o = c*M + m.
 //
-// forward: y[n,i,j,o] = b[o] + sum over (u,v) of x[n, i*SH+u*DH-PH, j*SW+v*DW-PW, c] w[o,u,v]
+// forward: y = activation(z + add), where
+//   z[n,i,j,o] = b[o] + sum over (u,v) of x[n, i*SH+u*DH-PH, j*SW+v*DW-PW, c] w[o,u,v]
+//   and b and add may be null.
 //   Threads: one per output; neighbours differ in o, so they read neighbouring channels. KH*KW
-//   products are too few to pay for shared memory: at most 2 KH*KW + 1 numbers read, one written.
+//   products are too few to pay for shared memory: at most 2 KH*KW + 2 numbers read, one written.
 // input gradient: dx[n,h,w,c] = sum of dy[n,i,j,o] w[o,u,v] over the windows that saw (h,w).
 //   Threads: one per input, gathering: no atomics, the same bits each run.
 // weight gradient: dw[o,u,v] = sum over (n,i,j) of x[..] dy[n,i,j,o].
 //   Threads: a block of 256 per weight. Each adds up every 256th output; the warps' sums are joined
 //   by shuffles, then through shared memory, always in the same order.
-#include "common.cuh"
+#include "epilogue.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)
-depthwise_forward(const real* x, const real* w, const real* b, real* y, long long elements, int M,
-                  int C, int H, int W, int OH, int OW, int KH, int KW, int SH, int SW,
-                  int PH, int PW, int DH, int DW)
+depthwise_forward(const real* x, const real* w, const real* b, const real* add, real* y,
+                  long long elements, int M, int C, int H, int W, int OH, int OW, int KH, int KW,
+                  int SH, int SW, int PH, int PW, int DH, int DW, int activation)
 {
     long long index = thread_index();
     if (index >= elements) return;
@@ -24,7 +26,7 @@ depthwise_forward(const real* x, const real* w, const real* b, real* y, long lon
     int i = rest % OH;
     long long n = rest / OH;
 
-    real total = b[o];
+    real total = b ? b[o] : (real)0;
     for (int u = 0; u < KH; u++) {
         int h = i * SH + u * DH - PH;
         if (h < 0 || h >= H) continue;
@@ -34,7 +36,7 @@ depthwise_forward(const real* x, const real* w, const real* b, real* y, long lon
                 total += x[((n * H + h) * W + k) * C + o / M] * w[(o * KH + u) * KW + v];
         }
     }
-    y[index] = total;
+    y[index] = finished(total, add, index, activation);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

@@ -1,5 +1,5 @@
-// Batch normalization of x (R, C), a row for each pixel: y = w xhat + b, by channel, with
-// xhat = (x - mean) / sqrt(var + eps).
+// Batch normalization of x (R, C), a row for each pixel: y = activation(w xhat + b + add), by
+// channel, with xhat = (x - mean) / sqrt(var + eps).
 //
 // A channel's sums go over all R rows. They are taken in two steps, in an order that depends on the
 // shape alone, so that the bits are the same each run:
@@ -14,11 +14,13 @@
 //   d = m2 - m1, m = m1 + d n2/n and Q = Q1 + Q2 + d^2 n1 n2/n. No large numbers are subtracted,
 //   as they are in mean(x^2) - mean(x)^2. All of it is done on x less the channel's first number,
 //   so that m is not rounded to the few digits that a large mean leaves.
-// apply: a thread per number; x read, y written (what belongs to a channel stays in the cache).
+// apply: a thread per number; x (and add) read, y written (what belongs to a channel stays in the
+//   cache).
+// Below, dy is the gradient of w xhat + b: the activation's own kernel has been there before.
 // sums: sum of dy and sum of dy xhat, the gradients of b and w; two numbers read a thread and row.
 // gradient: dx = w / sqrt(var + eps) (dy - (sum dy + xhat sum dy xhat) / R), a thread per
 //   number; in evaluation without the bracket's second part.
-#include "common.cuh"
+#include "epilogue.cuh"
 
 #define LANES 32  // columns of a block
 #define ROWS 8    // threads of a column
@@ -97,15 +99,16 @@ __device__ __forceinline__ real normalized(real value, const real* moments, int 
     return (value - moments[c]) / (real)sqrt(moments[C + c] + eps);
 }
 
-// w and b may be null: 1 and 0.
+// w, b and add may be null: 1, 0 and 0.
 extern "C" __global__ void __launch_bounds__(256)
-batch_norm_apply(const real* x, const real* moments, const real* w, const real* b, real* y,
-                 long long elements, int C, real eps)
+batch_norm_apply(const real* x, const real* moments, const real* w, const real* b, const real* add,
+                 real* y, long long elements, int C, real eps, int activation)
 {
     long long i = thread_index();
     if (i >= elements) return;
     int c = i % C;
-    y[i] = normalized(x[i], moments, c, C, eps) * (w ? w[c] : 1) + (b ? b[c] : 0);
+    real z = normalized(x[i], moments, c, C, eps) * (w ? w[c] : 1) + (b ? b[c] : 0);
+    y[i] = finished(z, add, i, activation);
 }
 
 extern "C" __global__ void __launch_bounds__(LANES * ROWS)

@@ -40,8 +40,10 @@ def check(function, like=None, *, time_limit=2.0) -> Report:
           Where a window holds its largest value twice, the first place in row-major order gets dy
         - relu(x) -> y, and relu_backward(dy, x) -> dx; sigmoid and tanh likewise
         - linear(x, w, b) -> y, and linear_backward(dy, x, w) -> (dx, dw, db)
-        - cross_entropy(x, t) -> y, of scores x (N, K) and class numbers t (N,), and
-          cross_entropy_backward(dy, x, t) -> dx; dy is 1 if not taken
+        - cross_entropy(x, t, w, ignore_index, label_smoothing) -> y, of scores x (N, K), class
+          numbers t (N,) and weights w (K,) of the classes, and
+          cross_entropy_backward(dy, x, t, w, ignore_index, label_smoothing) -> dx; dy is 1 if not
+          taken
         - batch_norm(x, w, b, eps) -> y, with the mean and variance of this batch, and
           batch_norm_backward(dy, x, w, b, eps) -> (dx, dw, db)
         - dropout(x, p, mask) -> y, where mask is True for what is kept, and

@@ -17,6 +17,7 @@ from minicnn.tensor import Tensor, no_grad
 
 REQUIRED = inspect.Parameter.empty
 LETTERS = {"input": "x", "weight": "w", "bias": "b", "target": "t"}
+FUSED = ("activation", "add")  # what a GPU makes of a function; nobody has to write that
 
 # Names that students and other books use. The first that a reference knows is meant.
 ALIASES = {
@@ -27,6 +28,7 @@ ALIASES = {
     "beta": ("b",), "y": ("t",), "labels": ("t",), "targets": ("t",), "strides": ("stride",),
     "pad": ("padding",), "p": ("padding",), "s": ("stride",), "cols": ("col",), "shape": ("size",),
     "x_shape": ("size",), "input_shape": ("size",), "epsilon": ("eps",), "dropout": ("p",),
+    "class_weights": ("w",), "smoothing": ("label_smoothing",),
     **dict.fromkeys(("dout", "grad", "grad_output", "dY", "dcol"), ("dy",)),
 }  # fmt: skip
 
@@ -75,9 +77,10 @@ class Forward:
     def __init__(self, name):
         self.name = self.base = name
         self.function = getattr(functional, name)
-        signature = inspect.signature(self.function)
-        self.words = {self.letters.get(word, word): word for word in signature.parameters}
-        self.parameters = {n: signature.parameters[w].default for n, w in self.words.items()}
+        parameters = inspect.signature(self.function).parameters
+        words = [word for word in parameters if word not in FUSED]
+        self.words = {self.letters.get(word, word): word for word in words}
+        self.parameters = {n: parameters[w].default for n, w in self.words.items()}
 
     def tensor(self, args):
         """The function's output as a Tensor; `args` by letters."""
@@ -104,6 +107,9 @@ class Forward:
             args["x"] = args["x"][:, : args["w"].shape[1]]
         return {name: simplest(value) for name, value in args.items() if name in taken}
 
+    def mend(self, args):
+        """Change in place what numbers put anywhere in the arrays have made impossible."""
+
 
 class Backward:
     """The gradients of a function's inputs, given the gradient dy of its output."""
@@ -115,6 +121,7 @@ class Backward:
         self.outputs = tuple(f"d{name}" for name in self.wanted)
         dy = 1.0 if self.base == "cross_entropy" else REQUIRED  # a loss starts the backward pass
         self.parameters = {"dy": dy, **forward.parameters}
+        self.mend = forward.mend
 
     def run(self, args):
         args = dict(args)
@@ -153,11 +160,15 @@ class Col2im(Forward):
 
 
 class CrossEntropy(Forward):
-    """cross_entropy as beginners write it: scores (N, K), class numbers (N,), the mean."""
+    """The mean cross-entropy of scores (N, K) and class numbers (N,).
+
+    Beginners leave it at that; who takes weights of the classes, ignore_index or label_smoothing
+    has them tried, too. At least one row counts, and weights are above 0.
+    """
 
     def __init__(self, name):
         super().__init__(name)
-        self.parameters = {"x": REQUIRED, "t": REQUIRED}
+        del self.parameters["reduction"]
 
     def draw(self, draw, taken):
         from hypothesis import strategies as st
@@ -166,8 +177,23 @@ class CrossEntropy(Forward):
         from minicnn.checks.strategies import arrays
 
         N, K = draw(st.integers(1, 4)), draw(st.integers(1, 6))
-        x = draw(arrays((N, K)))
-        return {"x": x, "t": draw(hnp.arrays(np.int64, N, elements=st.integers(0, K - 1)))}
+        t = draw(hnp.arrays(np.int64, N, elements=st.integers(0, K - 1)))
+        args = {"x": draw(arrays((N, K))), "t": t}
+        if "w" in taken:
+            weights = hnp.arrays(np.float64, K, elements=st.floats(1, 4, width=16))
+            args["w"] = draw(st.none() | weights)
+        if "ignore_index" in taken:
+            ignored = args["ignore_index"] = draw(st.sampled_from([-100, -1, 0, K - 1]))
+            t[draw(hnp.arrays(bool, N))] = ignored
+            if (t == ignored).all():
+                args["ignore_index"], t[...] = -100, max(ignored, 0)
+        if "label_smoothing" in taken:
+            args["label_smoothing"] = draw(st.sampled_from([0.0, 0.5, 0.1, 1.0]))
+        return args
+
+    def mend(self, args):
+        if (w := args.get("w")) is not None:
+            w[...] = np.where(w == 0, 1, np.abs(w))
 
 
 class BatchNorm(Forward):

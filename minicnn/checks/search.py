@@ -54,7 +54,7 @@ class Trial:
 def _weight(setting):
     if isinstance(setting, tuple):
         return 1 + sum(setting)
-    return 0 if setting is None else setting
+    return 0 if setting is None else max(setting, 0)
 
 
 # ---------------------------------------------------------------------------
@@ -152,6 +152,7 @@ class Search:
             try:
                 args = self.student.fill(self.reference.draw(draw, self.student.parameters))
                 change(args)
+                self.reference.mend(args)
                 return args, self.reference.run(args)
             except ValueError:  # does not fit without the arguments left out
                 reject()
@@ -189,6 +190,10 @@ class Search:
                     if before == value or time.monotonic() > self.end:
                         break
                     array[index] = value
+                    self.reference.mend(self.smallest.args)
+                    if array[index] != value:
+                        array[index] = before
+                        continue
                     trial = self.try_on(self.smallest.args, self.reference.run(self.smallest.args))
                     if trial.problem and trial.problem.kind == self.smallest.problem.kind:
                         self.smallest = trial
@@ -219,6 +224,7 @@ class Search:
             }
             if self.stuck or time.monotonic() > self.end:
                 break
+            self.reference.mend(args_with_fractions)
             result = self.reference.run(args_with_fractions)
             fractions.append(self.try_on(args_with_fractions, result))
             drawn.append(self.try_on(args, expected))

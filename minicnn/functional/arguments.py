@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import operator
 
 import numpy as np
 
 from minicnn.layout import output_size
+from minicnn.ops.epilogue import ACTIVATIONS
 from minicnn.ops.operands import check_float
 from minicnn.tensor import Tensor
 
@@ -55,6 +57,34 @@ def as_bias(name, bias, features):
             f"but has {bias.shape}"
         )
     return bias
+
+
+def as_activation(name, activation):
+    """`activation` as the name of one that an operation can end in, or None."""
+    if activation is None:
+        return None
+    rule = f"activation expects None or one of {', '.join(map(repr, ACTIVATIONS))}"
+    if not isinstance(activation, str):
+        raise TypeError(f"{name}: {rule}, but got {activation!r}; apply a function to the output")
+    if activation not in ACTIVATIONS:
+        near = difflib.get_close_matches(activation.lower(), ACTIVATIONS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "apply another function to the output"
+        raise ValueError(f"{name}: {rule}, but got {activation!r}; {hint}")
+    return activation
+
+
+def as_added(name, add, x, shape):
+    """`add` as a float tensor of the output's shape and x's dtype, or None."""
+    if add is None:
+        return None
+    add = check_float(name, add)
+    if add.shape != shape:
+        raise ValueError(
+            f"{name}: add expects the output's shape {shape}, but has {add.shape}; give the "
+            "branches the same number of channels and the same strides"
+        )
+    check_same_dtype(name, x, add=add)
+    return add
 
 
 def check_fit(name, x, kernel, stride, padding, dilation=(1, 1)):

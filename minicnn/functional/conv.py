@@ -7,6 +7,8 @@ import math
 import numpy as np
 
 from minicnn.functional.arguments import (
+    as_activation,
+    as_added,
     as_bias,
     as_count,
     as_images,
@@ -73,13 +75,24 @@ def _padded(name, x, padding, mode):
 # Convolution
 # ---------------------------------------------------------------------------
 def conv2d(
-    input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros"
+    input,
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    padding_mode="zeros",
+    *,
+    activation=None,
+    add=None,
 ) -> Tensor:
     """Convolution, as networks use the word: cross-correlation with O filters.
 
-    y[n,o,i,j] = bias[o] + sum over (c,u,v) of
+    z[n,o,i,j] = bias[o] + sum over (c,u,v) of
     input[n, c, i*SH + u*DH - PH, j*SW + v*DW - PW] * weight[o,c,u,v], where reading outside gives
-    0. With G groups, output o sees only the C/G input channels of its group.
+    0. With G groups, output o sees only the C/G input channels of its group. The output is
+    y = activation(z + add): what often comes next anyway, without another walk through memory.
 
     Parameters
     ----------
@@ -96,6 +109,9 @@ def conv2d(
         G. With G = C, each channel has filters of its own (depthwise).
     padding_mode : "zeros", "replicate", "reflect" or "circular"
         What the padding holds; see `pad`.
+    activation : "relu", "relu6", "silu" or "hardswish", optional
+    add : Tensor (N, O, OH, OW), optional
+        Added before the activation: the shortcut of a residual block.
 
     Returns
     -------
@@ -106,7 +122,8 @@ def conv2d(
     Raises
     ------
     ValueError
-        If shapes do not fit together, or a stride or dilation is under 1 or a padding under 0.
+        If shapes do not fit together, or a stride or dilation is under 1 or a padding under 0, or
+        there is no activation of that name.
     TypeError
         If a tensor is not float32 or float64, or the dtypes differ.
 
@@ -139,11 +156,15 @@ def conv2d(
     mode = "constant" if padding_mode == "zeros" else padding_mode
     x, padding = _padded(name, x, padding, mode)
     check_fit(name, x, w.shape[2:], stride, padding, dilation)
+    size = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    add = as_added(name, add, x, (x.shape[0], w.shape[0], *size))
+    activation = as_activation(name, activation)
     depthwise = groups == x.shape[1] > 1
     operation = DepthwiseConv2d if depthwise else Conv2d
     return operation.apply(
-        x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
+        x, w, b, add, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        activation=activation,
+    )  # fmt: skip
 
 
 def partial_conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:

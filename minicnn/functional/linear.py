@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from minicnn.functional.arguments import as_bias, check_same_dtype
+from minicnn.functional.arguments import as_activation, as_added, as_bias, check_same_dtype
 from minicnn.ops.linear import Linear
 from minicnn.ops.operands import check_float
 from minicnn.tensor import Tensor
 
 
-def linear(input, weight, bias=None) -> Tensor:
-    """Fully connected layer: y = input weight' + bias.
+def linear(input, weight, bias=None, *, activation=None, add=None) -> Tensor:
+    """Fully connected layer: y = activation(input weight' + bias + add).
 
     Parameters
     ----------
     input : Tensor (..., I)
     weight : Tensor (O, I)
     bias : Tensor (O,), optional
+    activation : "relu", "relu6", "silu" or "hardswish", optional
+    add : Tensor (..., O), optional
 
     Returns
     -------
@@ -24,7 +26,7 @@ def linear(input, weight, bias=None) -> Tensor:
     Raises
     ------
     ValueError
-        If shapes do not fit together.
+        If shapes do not fit together, or there is no activation of that name.
     TypeError
         If a tensor is not float32 or float64, or the dtypes differ.
     """
@@ -39,4 +41,5 @@ def linear(input, weight, bias=None) -> Tensor:
         )
     b = as_bias("linear", bias, w.shape[0])
     check_same_dtype("linear", x, weight=w, bias=b)
-    return Linear.apply(x, w, b)
+    add = as_added("linear", add, x, (*x.shape[:-1], w.shape[0]))
+    return Linear.apply(x, w, b, add, activation=as_activation("linear", activation))

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from minicnn.backends import xp
-from minicnn.functional.arguments import as_count, as_images, as_number, check_same_dtype
+from minicnn.functional.arguments import (
+    as_activation,
+    as_added,
+    as_count,
+    as_images,
+    as_number,
+    check_same_dtype,
+)
 from minicnn.ops.normalization import BatchNorm, LocalResponseNorm, Moments
 from minicnn.ops.operands import check_float
 from minicnn.tensor import Tensor, no_grad
@@ -18,10 +25,14 @@ def batch_norm(
     training=False,
     momentum=0.1,
     eps=1e-5,
+    *,
+    activation=None,
+    add=None,
 ) -> Tensor:
     """Batch normalization: every channel brought to mean 0 and variance 1, then scaled and shifted.
 
-    y = weight (input - mean) / sqrt(var + eps) + bias, by channel. In training, mean and var are
+    z = weight (input - mean) / sqrt(var + eps) + bias, by channel, and the output is
+    y = activation(z + add), the end of a residual block. In training, mean and var are
     those of the channel's R = N*H*W values in this batch (var with 1/R), and the running statistics
     move towards them, in place: running = (1 - momentum) running + momentum batch, where the
     batch's variance is taken with 1/(R - 1). In evaluation they are the running statistics, which
@@ -39,6 +50,9 @@ def batch_norm(
         The batch's share in the running statistics, 0 to 1.
     eps : float
         Above 0, so that a constant channel does not divide by 0.
+    activation : "relu", "relu6", "silu" or "hardswish", optional
+    add : Tensor of input's shape, optional
+        Added before the activation.
 
     Returns
     -------
@@ -48,7 +62,8 @@ def batch_norm(
     Raises
     ------
     ValueError
-        If shapes do not fit together, or a channel has but one value in training.
+        If shapes do not fit together, or a channel has but one value in training, or there is no
+        activation of that name.
     TypeError
         If a tensor is not float32 or float64, or the dtypes differ.
 
@@ -66,6 +81,8 @@ def batch_norm(
     running = _statistics(x, running_mean, running_var)
     w, b = _per_channel(x, "weight", weight), _per_channel(x, "bias", bias)
     check_same_dtype("batch_norm", x, weight=w, bias=b)
+    add = as_added("batch_norm", add, x, x.shape)
+    activation = as_activation("batch_norm", activation)
     if training:
         moments = _batch_moments(x)
     elif running is None:
@@ -75,7 +92,9 @@ def batch_norm(
         )
     else:
         moments = Tensor._wrap(xp(x._data).stack([t._data for t in running]))
-    y = BatchNorm.apply(x, moments, w, b, training=bool(training), eps=eps)
+    y = BatchNorm.apply(
+        x, moments, w, b, add, training=bool(training), eps=eps, activation=activation
+    )
     if training and running is not None:
         _move(running, moments, x.size // x.shape[1], momentum)
     return y

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn import functional as F
-from minicnn.functional.arguments import as_count, as_pair
+from minicnn.functional.arguments import as_activation, as_count, as_pair
 from minicnn.functional.conv import as_padding
 from minicnn.functional.padding import MODES
+from minicnn.layout import nchw
 from minicnn.nn import init
 from minicnn.nn.module import Module, Parameter
 
@@ -30,15 +31,15 @@ class _Conv(Module):
             )
 
     def _make(self, outer, inner, bias, initializer):
-        shape = (outer, inner // self.groups, *self.kernel_size)
-        self.weight = initializer(Parameter(np.empty(shape, np.float32)))
+        filters = np.empty((outer, *self.kernel_size, inner // self.groups), np.float32)
+        self.weight = initializer(Parameter(nchw(filters)))
         self.bias = Parameter(np.zeros(self.out_channels, np.float32)) if bias else None
 
     def extra_repr(self):
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
         for setting, plain in (
             ("stride", (1, 1)), ("padding", (0, 0)), ("output_padding", (0, 0)),
-            ("dilation", (1, 1)), ("groups", 1), ("padding_mode", "zeros"),
+            ("dilation", (1, 1)), ("groups", 1), ("padding_mode", "zeros"), ("activation", None),
         ):  # fmt: skip
             value = getattr(self, setting, plain)
             text += f", {setting}={value!r}" if value != plain else ""
@@ -59,6 +60,8 @@ class Conv2d(_Conv):
         Whether an output channel has a bias (it starts at 0).
     initializer : function
         Fills the weight; He's by default, for the ReLU that usually follows. See `nn.init`.
+    activation : "relu", "relu6", "silu" or "hardswish", optional
+        What the layer ends in; its call takes an `add`, too: `layer(x, add=shortcut)`.
 
     Attributes
     ----------
@@ -78,6 +81,7 @@ class Conv2d(_Conv):
         bias=True,
         padding_mode="zeros",
         initializer=init.he_normal_,
+        activation=None,
     ):
         super().__init__()
         self._setup(in_channels, out_channels, kernel_size, stride, dilation, groups)
@@ -90,12 +94,13 @@ class Conv2d(_Conv):
                 f"got {padding_mode!r}"
             )
         self.padding_mode = padding_mode
+        self.activation = as_activation("Conv2d", activation)
         self._make(self.out_channels, self.in_channels, bias, initializer)
 
-    def forward(self, x):
+    def forward(self, x, add=None):
         return F.conv2d(
             x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups,
-            self.padding_mode,
+            self.padding_mode, activation=self.activation, add=add,
         )  # fmt: skip
 
 

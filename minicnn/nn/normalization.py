@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn import functional as F
-from minicnn.functional.arguments import as_count, as_number
+from minicnn.functional.arguments import as_activation, as_count, as_number
 from minicnn.functional.normalization import lrn_settings
 from minicnn.nn.module import Buffer, Module, Parameter
 
@@ -33,6 +33,8 @@ class _BatchNorm(Module):
         Whether there are weight and bias.
     track_running_stats : bool
         Without running statistics the batch's own are used in evaluation, too.
+    activation : "relu", "relu6", "silu" or "hardswish", optional
+        What the layer ends in; its call takes an `add`, too: `bn(x, add=shortcut)`.
 
     Attributes
     ----------
@@ -45,9 +47,18 @@ class _BatchNorm(Module):
 
     shapes: dict[int, str] = {}  # what the layer takes, by number of dimensions
 
-    def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True):
+    def __init__(
+        self,
+        num_features,
+        eps=1e-5,
+        momentum=0.1,
+        affine=True,
+        track_running_stats=True,
+        activation=None,
+    ):
         super().__init__()
         name = type(self).__name__
+        self.activation = as_activation(name, activation)
         self.num_features = C = as_count(name, "num_features", num_features)
         self.eps = as_number(name, "eps", eps, "above 0", lambda value: value > 0)
         self.momentum = momentum
@@ -68,7 +79,7 @@ class _BatchNorm(Module):
         learnt = [p.requires_grad for p in self.parameters()]
         return bool(learnt) and not any(learnt)
 
-    def forward(self, x):
+    def forward(self, x, add=None):
         _check_dimensions(self, x)
         tracked = self.running_mean is not None
         training = not tracked or (self.training and not self.frozen)
@@ -78,7 +89,7 @@ class _BatchNorm(Module):
             momentum = 1 / (self.num_batches_tracked.item() + 1) if moves else 0.0
         y = F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias,
-            training, momentum, self.eps,
+            training, momentum, self.eps, activation=self.activation, add=add,
         )  # fmt: skip
         if moves:
             self.num_batches_tracked.assign_(self.num_batches_tracked._data + 1)
@@ -87,7 +98,12 @@ class _BatchNorm(Module):
     def extra_repr(self):
         text = f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
         text += "" if self.weight is not None else ", affine=False"
-        return text + ("" if self.running_mean is not None else ", track_running_stats=False")
+        text += "" if self.running_mean is not None else ", track_running_stats=False"
+        return text + _activation_text(self)
+
+
+def _activation_text(layer):
+    return "" if layer.activation is None else f", activation={layer.activation!r}"
 
 
 def _check_dimensions(layer, x):
@@ -117,6 +133,8 @@ class FrozenBatchNorm2d(Module):
         C.
     eps : float
         Added to the variance.
+    activation : str, optional
+        As in `BatchNorm2d`.
 
     Attributes
     ----------
@@ -126,8 +144,9 @@ class FrozenBatchNorm2d(Module):
 
     shapes = BatchNorm2d.shapes
 
-    def __init__(self, num_features, eps=1e-5):
+    def __init__(self, num_features, eps=1e-5, activation=None):
         super().__init__()
+        self.activation = as_activation("FrozenBatchNorm2d", activation)
         self.num_features = C = as_count("FrozenBatchNorm2d", "num_features", num_features)
         self.eps = as_number("FrozenBatchNorm2d", "eps", eps, "above 0", lambda value: value > 0)
         self.weight = Buffer(np.ones(C, np.float32))
@@ -151,21 +170,22 @@ class FrozenBatchNorm2d(Module):
                 f"FrozenBatchNorm2d.of: needs running statistics, but got {layer!r}; make it "
                 "with track_running_stats=True and train it"
             )
-        frozen = cls(layer.num_features, layer.eps)
+        frozen = cls(layer.num_features, layer.eps, layer.activation)
         frozen.to(layer.running_mean.dtype.type).to(layer.running_mean.device)
         for name, value in layer.state_dict().items():
             if name != "num_batches_tracked":
                 getattr(frozen, name).assign_(value)
         return frozen
 
-    def forward(self, x):
+    def forward(self, x, add=None):
         _check_dimensions(self, x)
         return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
-        )
+            x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps,
+            activation=self.activation, add=add,
+        )  # fmt: skip
 
     def extra_repr(self):
-        return f"{self.num_features}, eps={self.eps}"
+        return f"{self.num_features}, eps={self.eps}{_activation_text(self)}"
 
 
 class LocalResponseNorm(Module):

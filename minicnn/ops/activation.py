@@ -16,8 +16,10 @@ from minicnn.tensor import Function
 class ReLU(Function):
     """y = max(x, 0). The gradient passes where x > 0; the slope at 0 is taken as 0."""
 
+    out = None  # where y goes, if a fused operation wants it in an array of its own
+
     def forward(self, x):
-        y = xp(x).maximum(x, 0)
+        y = xp(x).maximum(x, 0, out=self.out)
         self.save(y)
         return y
 
@@ -90,16 +92,18 @@ class PReLU(Function):
 
 
 class ReLU6(Function):
-    """y = min(max(x, 0), 6). The gradient passes where 0 < x < 6."""
+    """y = min(max(x, 0), 6). The gradient passes where 0 < x < 6, which is where 0 < y < 6."""
+
+    out = None  # as for ReLU
 
     def forward(self, x):
-        y = _clip(x, 0, 6)
-        self.save((y > 0) & (y < 6))
+        y = _clip(x, 0, 6, self.out)
+        self.save(y)
         return y
 
     def backward(self, dy):
-        (inside,) = self.saved
-        return dy * inside
+        (y,) = self.saved
+        return dy * ((y > 0) & (y < 6))
 
     def choose(self, x):
         """The piece each element is on: 0, 1 or 2."""
@@ -159,9 +163,9 @@ def _piece(x, low, high):
     return (x > low).astype("int8") + (x >= high)
 
 
-def _clip(x, low, high):
+def _clip(x, low, high, out=None):
     """x, moved to the nearer bound where it lies outside."""
-    return xp(x).minimum(xp(x).maximum(x, low), high)
+    return xp(x).minimum(xp(x).maximum(x, low, out=out), high, out=out)
 
 
 # ---------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 
 from minicnn.backends import xp
 from minicnn.layout import filter_rows, nchw, nhwc, output_size, rows
+from minicnn.ops.epilogue import Fused
 from minicnn.ops.windows import col2im, im2col, pad, unpad, windows
 from minicnn.tensor import Function
 
@@ -23,14 +24,15 @@ def filter_groups(groups, *arrays):
     yield from (tuple(parts) for parts in zip(*(np.split(a, groups) for a in arrays)))
 
 
-class Conv2d(Function):
+class Conv2d(Fused):
     """Cross-correlation of x (N, C, H, W) with O filters w (O, C/G, KH, KW), plus a bias b (O,).
 
-    y[n,o,i,j] = b[o] + sum over (c,u,v) of x[n, c, i*SH + u*DH - PH, j*SW + v*DW - PW] w[o,c,u,v],
+    z[n,o,i,j] = b[o] + sum over (c,u,v) of x[n, c, i*SH + u*DH - PH, j*SW + v*DW - PW] w[o,c,u,v],
     where c runs over the channels of the filter's group (all of them, if there is one group).
+    Then y = activation(z + add); without the two, y = z (see `Fused`).
 
-    With a window per row (im2col) that is one matrix product, y = col w' + b. So its gradients are
-    dw = dy' col and dcol = dy w, and dx adds up dcol where windows overlap (col2im). A 1x1 filter's
+    With a window per row (im2col) that is one matrix product, z = col w' + b. So its gradients are
+    dw = dz' col and dcol = dz w, and dx adds up dcol where windows overlap (col2im). A 1x1 filter's
     window is the pixel itself: im2col of a channels-last array is then a view, and nothing is
     copied.
     """
@@ -39,33 +41,35 @@ class Conv2d(Function):
         """kernel, stride, padding, dilation: how windows lie on the input."""
         return w.shape[2:], self.stride, self.padding, self.dilation
 
-    def forward(self, x, w, b):
+    def forward(self, x, w, b, add):
         self.save(x, w)
         (N, _, H, W), O = x.shape, w.shape[0]
         OH, OW = output_size((H, W), *self.geometry(w))
         parts = zip(channel_groups(self.groups, x), filter_groups(self.groups, w))
-        y = [im2col(xg, *self.geometry(w)) @ filter_rows(wg).T for (xg,), (wg,) in parts]
-        y = y[0] if self.groups == 1 else xp(x).concatenate(y, axis=1)
+        z = [im2col(xg, *self.geometry(w)) @ filter_rows(wg).T for (xg,), (wg,) in parts]
+        z = z[0] if self.groups == 1 else xp(x).concatenate(z, axis=1)
         if b is not None:
-            y += b
-        return nchw(y.reshape(N, OH, OW, O))
+            z += b
+        return self.finish(nchw(z.reshape(N, OH, OW, O)), add)
 
     def backward(self, dy):
-        x, w = self.saved
+        x, w, *kept = self.saved
+        dz = self.back_to_z(dy, kept)
         dx, dw = [], []
-        parts = zip(channel_groups(self.groups, x, dy), filter_groups(self.groups, w))
-        for (xg, dyg), (wg,) in parts:
-            dyg = rows(dyg)  # a row per output pixel, as in col
+        parts = zip(channel_groups(self.groups, x, dz), filter_groups(self.groups, w))
+        for (xg, dzg), (wg,) in parts:
+            dzg = rows(dzg)  # a row per output pixel, as in col
             if self.needs[0]:
-                dx.append(col2im(dyg @ filter_rows(wg), xg.shape, *self.geometry(w)))
+                dx.append(col2im(dzg @ filter_rows(wg), xg.shape, *self.geometry(w)))
             if self.needs[1]:
                 col = im2col(xg, *self.geometry(w))
-                dw.append((dyg.T @ col).reshape(nhwc(wg).shape))
-        lib = xp(dy)
+                dw.append((dzg.T @ col).reshape(nhwc(wg).shape))
+        lib = xp(dz)
         return (
             lib.concatenate(dx, axis=1) if dx else None,
             nchw(lib.concatenate(dw)) if dw else None,
-            dy.sum(axis=(0, 2, 3)) if self.needs[2] else None,
+            dz.sum(axis=(0, 2, 3)) if self.needs[2] else None,
+            dz,
         )
 
 
@@ -76,37 +80,39 @@ class DepthwiseConv2d(Conv2d):
     multiplied by its weights, and the KH KW results are added. Output c*M + m belongs to channel c.
     """
 
-    def forward(self, x, w, b):
+    def forward(self, x, w, b, add):
         self.save(x, w)
         view = windows(pad(nhwc(x), self.padding), w.shape[2:], self.stride, self.dilation)
         N, OH, OW, KH, KW, C = view.shape
         weights = w.reshape(C, -1, KH, KW)
-        y = xp(x).zeros((N, OH, OW, C, weights.shape[1]), x.dtype)
+        z = xp(x).zeros((N, OH, OW, C, weights.shape[1]), x.dtype)
         for u, v in np.ndindex(KH, KW):
-            y += view[:, :, :, u, v, :, None] * weights[:, :, u, v]
-        y = y.reshape(N, OH, OW, w.shape[0])
+            z += view[:, :, :, u, v, :, None] * weights[:, :, u, v]
+        z = z.reshape(N, OH, OW, w.shape[0])
         if b is not None:
-            y += b
-        return nchw(y)
+            z += b
+        return self.finish(nchw(z), add)
 
     def backward(self, dy):
-        x, w = self.saved
+        x, w, *kept = self.saved
+        dz = self.back_to_z(dy, kept)
         padded = pad(nhwc(x), self.padding)
         view = windows(padded, w.shape[2:], self.stride, self.dilation)
         N, OH, OW, KH, KW, C = view.shape
         weights, dw = w.reshape(C, -1, KH, KW), xp(w).zeros((C, w.shape[0] // C, KH, KW), w.dtype)
         dx = xp(x).zeros(padded.shape, x.dtype)
         target = windows(dx, w.shape[2:], self.stride, self.dilation)
-        dyc = nhwc(dy).reshape(N, OH, OW, C, w.shape[0] // C)
+        dzc = nhwc(dz).reshape(N, OH, OW, C, w.shape[0] // C)
         for u, v in np.ndindex(KH, KW):
             if self.needs[0]:
-                target[:, :, :, u, v] += (dyc * weights[:, :, u, v]).sum(axis=4)
+                target[:, :, :, u, v] += (dzc * weights[:, :, u, v]).sum(axis=4)
             if self.needs[1]:
-                dw[:, :, u, v] = (view[:, :, :, u, v, :, None] * dyc).sum(axis=(0, 1, 2))
+                dw[:, :, u, v] = (view[:, :, :, u, v, :, None] * dzc).sum(axis=(0, 1, 2))
         return (
             nchw(unpad(dx, self.padding)) if self.needs[0] else None,
             dw.reshape(w.shape) if self.needs[1] else None,
-            dy.sum(axis=(0, 2, 3)) if self.needs[2] else None,
+            dz.sum(axis=(0, 2, 3)) if self.needs[2] else None,
+            dz,
         )
 
 

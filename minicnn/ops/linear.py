@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from minicnn.tensor import Function
+from minicnn.ops.epilogue import Fused
 
 
-class Linear(Function):
-    """y = x w' + b for rows x (..., I), weights w (O, I) and bias b (O,).
+class Linear(Fused):
+    """z = x w' + b for rows x (..., I), weights w (O, I) and bias b (O,); y = activation(z + add).
 
-    dx = dy w, dw = dy' x, and db adds up the rows of dy.
+    dx = dz w, dw = dz' x, and db adds up the rows of dz.
     """
 
-    def forward(self, x, w, b):
+    def forward(self, x, w, b, add):
         self.save(x, w)
-        y = x @ w.T
+        z = x @ w.T
         if b is not None:
-            y += b
-        return y
+            z += b
+        return self.finish(z, add)
 
     def backward(self, dy):
-        x, w = self.saved
+        x, w, *kept = self.saved
+        dadd = self.back_to_z(dy, kept)
         dx = dw = db = None
         if self.needs[0]:
-            dx = dy @ w
-        dy = dy.reshape(-1, w.shape[0])
+            dx = dadd @ w
+        dz = dadd.reshape(-1, w.shape[0])
         if self.needs[1]:
-            dw = dy.T @ x.reshape(-1, w.shape[1])
+            dw = dz.T @ x.reshape(-1, w.shape[1])
         if self.needs[2]:
-            db = dy.sum(axis=0)
-        return dx, dw, db
+            db = dz.sum(axis=0)
+        return dx, dw, db, dadd

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from minicnn.backends import xp
 from minicnn.layout import from_rows, nchw, nhwc, rows
+from minicnn.ops.epilogue import Fused
 from minicnn.tensor import Function
 
 
@@ -34,33 +35,36 @@ class Moments(Function):
         return lib.stack([shift + rest, (d * d).mean(axis=0) - rest * rest])
 
 
-class BatchNorm(Function):
-    """Each channel normalized, then scaled and shifted: y = w xhat + b.
+class BatchNorm(Fused):
+    """Each channel normalized, then scaled and shifted: z = w xhat + b; y = activation(z + add).
 
-    xhat = (x - mean) / sqrt(var + eps); b and w get db = sum of dy and dw = sum of dy xhat. In
-    evaluation mean and var are constants, and dx = w / sqrt(var + eps) dy. In training they
-    are the batch's own and move with x, which takes from dy what shifts or stretches the batch:
-    dx = w / sqrt(var + eps) (dy - mean(dy) - xhat mean(dy xhat)).
+    xhat = (x - mean) / sqrt(var + eps); b and w get db = sum of dz and dw = sum of dz xhat. In
+    evaluation mean and var are constants, and dx = w / sqrt(var + eps) dz. In training they
+    are the batch's own and move with x, which takes from dz what shifts or stretches the batch:
+    dx = w / sqrt(var + eps) (dz - mean(dz) - xhat mean(dz xhat)).
     """
 
-    def forward(self, x, moments, w, b):
+    def forward(self, x, moments, w, b, add):
         mean, var = moments
         factor = 1 / xp(x).sqrt(var + self.eps)
         xhat = (rows(x) - mean) * factor
         self.save(xhat, factor, w)
-        y = xhat if w is None else xhat * w
-        return from_rows(y if b is None else y + b, x.shape)
+        z = xhat * (1 if w is None else w)
+        if b is not None:
+            z += b
+        return self.finish(from_rows(z, x.shape), add)
 
     def backward(self, dy):
-        xhat, factor, w = self.saved
-        dy, shape = rows(dy), dy.shape
-        db, dw = dy.sum(axis=0), (dy * xhat).sum(axis=0)
-        dx = dy
+        xhat, factor, w, *kept = self.saved
+        dadd = self.back_to_z(dy, kept)
+        dz = rows(dadd)
+        db, dw = dz.sum(axis=0), (dz * xhat).sum(axis=0)
+        dx = dz
         if self.training:
-            R = max(len(dy), 1)
-            dx = dy - db / R - xhat * (dw / R)
+            R = max(len(dz), 1)
+            dx = dz - db / R - xhat * (dw / R)
         dx = dx * (factor if w is None else factor * w)
-        return from_rows(dx, shape), None, dw, db
+        return from_rows(dx, dy.shape), None, dw, db, dadd
 
 
 # ---------------------------------------------------------------------------

@@ -20,6 +20,10 @@ from minicnn.stepper.text import (
 )
 
 FIRST_TERMS = 12
+PARTS = {  # what a fused operation's z begins with
+    "BatchNorm": "normalization", "Conv2d": "convolution", "DepthwiseConv2d": "convolution",
+    "Linear": "product",
+}  # fmt: skip
 
 
 # ---------------------------------------------------------------------------
@@ -61,7 +65,7 @@ def settings_text(step) -> str:
     for name, value in step.settings.items():
         if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
             value = value[0]  # (2, 2) is written 2
-        if name != "key" or len(str(value)) < 40:
+        if value is not None and (name != "key" or len(str(value)) < 40):
             texts.append(f"{name} {value}")
     return ", ".join([*texts, f"backend {step.backend}"])
 
@@ -70,7 +74,7 @@ def rows(step) -> list[tuple[str, str, np.ndarray]]:
     """(name, what it is, array) of what a step reads and writes, in that order."""
     if step.direction == "backward":
         out = [(f"d{k}", step.long_name(k), g) for k, g in step.grads.items() if g is not None]
-        return [("dy", "gradient in", step.dy)] + [
+        return [("dy", "gradient in", step.dy), *before(step, "dz")] + [
             (name, f"gradient of the {what}" if len(what) > 1 else "gradient", g)
             for name, what, g in out
         ]
@@ -78,7 +82,19 @@ def rows(step) -> list[tuple[str, str, np.ndarray]]:
         (k, step.long_name(k), step._array(k)) for k, h in zip(step.letters, step.held) if h
     ]
     return [*((k, what if what != k else "input", a) for k, what, a in arrays),
-            ("y", "output", step._array("y"))]  # fmt: skip
+            *before(step, "z"), ("y", "output", step._array("y"))]  # fmt: skip
+
+
+def before(step, letter):
+    """The row of what lies before a fused operation's activation: nobody stored it."""
+    if step.activation is None or step.held is None or step.changed:
+        return []
+    parts = PARTS.get(step.operation, "sum")
+    for k, part in (("b", " + bias"), ("add", " + shortcut")):
+        parts += part if step.held[step.letters.index(k)] else ""
+    what = "gradient" if letter == "dz" else parts
+    text = f"{what} before {step.activation}, computed again"
+    return [(letter, text, getattr(step, letter))]
 
 
 def statistics(step, paint=PLAIN) -> list[str]:
@@ -125,11 +141,8 @@ def flat_view(name, array, paint=PLAIN) -> list[str]:
 
 def main_arrays(step):
     """(name, array) of what is read and of what is written, to be shown as pictures."""
-    table = rows(step)
-    return (table[0][0], table[0][2]), (
-        (table[-1] if step.direction == "forward" else table[1])[0],
-        (table[-1] if step.direction == "forward" else table[1])[2],
-    )
+    table = [(name, array) for name, _, array in rows(step) if name != "dz"]
+    return table[0], table[-1 if step.direction == "forward" else 1]
 
 
 # ---------------------------------------------------------------------------
@@ -282,6 +295,10 @@ def result_text(lens, paint=PLAIN) -> list[str]:
             lines.append(f"{'divided by':22}{lens.divisor:>14}")
         if lens.bias is not None:
             lines.append(f"{'plus the bias':22}{lens.bias!s:>14}")
+    if lens.added is not None:
+        lines.append(f"{'plus the shortcut':22}{lens.added!s:>14}")
+    if lens.activation is not None:
+        lines.append(f"{f'before {lens.activation}':22}{lens.z!s:>14}")
     value = paint(lens.step.direction, f"{lens.sum!s:>14}")
     lines.append(f"{lens.name:22}{value}")
     lines.append(f"{'recorded':22}{lens.recorded!s:>14}   {paint('dim', lens.agreement)}")

@@ -2,22 +2,7 @@
 
 from __future__ import annotations
 
-ELEMENTWISE = {  # operation -> formula, and each input's slope dy/d(input)
-    "ReLU": ("max(x, 0)", {"x": "(1 where x > 0, else 0)"}),
-    "Tanh": ("tanh x", {"x": "(1 - y²)"}),
-    "ScaledTanh": ("1.7159 tanh(2x/3)", {"x": "2/3 (1.7159 - y²/1.7159)"}),
-    "Sigmoid": ("1 / (1 + e^-x)", {"x": "y (1 - y)"}),
-    "Exp": ("e^x", {"x": "y"}),
-    "Log": ("ln x", {"x": "1/x"}),
-    "Negate": ("-x", {"x": "(-1)"}),
-    "Cast": ("x, in another dtype", {"x": "1"}),
-    "ToDevice": ("x, on another device", {"x": "1"}),
-    "Add": ("a + b", {"a": "1", "b": "1"}),
-    "Subtract": ("a - b", {"a": "1", "b": "(-1)"}),
-    "Multiply": ("a · b", {"a": "b", "b": "a"}),
-    "Divide": ("a / b", {"a": "1/b", "b": "(-a/b²)"}),
-    "Power": ("a^b", {"a": "b a^(b-1)", "b": "y ln a"}),
-}
+from minicnn.stepper.elementwise import TEXTS, activation_texts
 
 
 def formula(step) -> str:
@@ -25,7 +10,7 @@ def formula(step) -> str:
     write = FORMULAS.get(step.operation)
     if not step.ours or step.held is None:
         lines = _unknown(step)
-    elif step.operation in ELEMENTWISE:
+    elif step.operation in TEXTS:
         lines = _elementwise(step)
     elif write is None:
         lines = _unknown(step)
@@ -75,17 +60,36 @@ def _conv2d(step):
     _, C, KH, KW = _shape(step, "w")
     row, column = _window_index(step)
     group = f", c counted from o's group of {step.op.groups}" if step.op.groups > 1 else ""
+    z, dz = step.z_name, f"d{step.z_name}"
     if step.direction == "forward":
-        bias = "b[o] + " if step.held[2] is not None else ""
+        bias = "b[o] + " if _given(step, "b") else ""
+        add = " + add[n,o,i,j]" if _given(step, "add") else ""
         return [
-            f"y[n,o,i,j] = {bias}Σ x[n,c,{row},{column}] · w[o,c,u,v]",
+            *_activation(step),
+            f"{z}[n,o,i,j] = {bias}Σ x[n,c,{row},{column}] · w[o,c,u,v]{add}",
             f"for {over(n=N, o=O, i=OH, j=OW)}; sum over {over(c=C, u=KH, v=KW)}{group}",
         ]
-    return _wanted(step, {
-        "x": f"dx[n,c,p,q] = Σ dy[n,o,i,j] · w[o,c,u,v]   over o < {O}, {row} = p, {column} = q",
-        "w": f"dw[o,c,u,v] = Σ dy[n,o,i,j] · x[n,c,{row},{column}]   over {over(n=N, i=OH, j=OW)}",
-        "b": f"db[o] = Σ dy[n,o,i,j]   over {over(n=N, i=OH, j=OW)}",
+    return _activation(step) + _wanted(step, {
+        "x": f"dx[n,c,p,q] = Σ {dz}[n,o,i,j] · w[o,c,u,v]   over o < {O}, {row} = p, {column} = q",
+        "w": f"dw[o,c,u,v] = Σ {dz}[n,o,i,j] · x[n,c,{row},{column}]   "
+             f"over {over(n=N, i=OH, j=OW)}",
+        "b": f"db[o] = Σ {dz}[n,o,i,j]   over {over(n=N, i=OH, j=OW)}",
+        "add": f"dadd = {dz}",
     })  # fmt: skip
+
+
+def _activation(step):
+    """The equation of the activation at the end of a fused operation, if there is one."""
+    if step.activation is None:
+        return []
+    value, slope = activation_texts(step.activation)
+    if step.direction == "forward":
+        return [f"y = {value}, element by element: {step.activation}"]
+    return [f"dz = dy · {slope}: {step.activation}"]
+
+
+def _given(step, letter):
+    return step.held[step.letters.index(letter)] is not None
 
 
 def _linear(step):
@@ -93,17 +97,42 @@ def _linear(step):
     *rows, I = _shape(step, "x")
     n = ",".join("nmlk"[: len(rows)]) + "," if rows else ""
     sizes = {letter: size for letter, size in zip("nmlk", rows)}
+    z, dz = step.z_name, f"d{step.z_name}"
     if step.direction == "forward":
-        bias = "b[o] + " if step.held[2] is not None else ""
+        bias = "b[o] + " if _given(step, "b") else ""
+        add = f" + add[{n}o]" if _given(step, "add") else ""
         return [
-            f"y[{n}o] = {bias}Σ x[{n}i] · w[o,i]",
+            *_activation(step),
+            f"{z}[{n}o] = {bias}Σ x[{n}i] · w[o,i]{add}",
             f"for {over(**sizes, o=O)}; sum over {over(i=I)}",
         ]
     at = f"   over {over(**sizes)}" if sizes else ""
-    return _wanted(step, {
-        "x": f"dx[{n}i] = Σ dy[{n}o] · w[o,i]   over {over(o=O)}",
-        "w": f"dw[o,i] = Σ dy[{n}o] · x[{n}i]{at}",
-        "b": f"db[o] = Σ dy[{n}o]{at}",
+    return _activation(step) + _wanted(step, {
+        "x": f"dx[{n}i] = Σ {dz}[{n}o] · w[o,i]   over {over(o=O)}",
+        "w": f"dw[o,i] = Σ {dz}[{n}o] · x[{n}i]{at}",
+        "b": f"db[o] = Σ {dz}[{n}o]{at}",
+        "add": f"dadd = {dz}",
+    })  # fmt: skip
+
+
+def _batch_norm(step):
+    C, z, dz = _shape(step, "x")[1], step.z_name, f"d{step.z_name}"
+    w, b = ("w[c] · " * _given(step, "w"), " + b[c]" * _given(step, "b"))
+    xhat = f"x̂ = (x - mean[c]) / sqrt(var[c] + {step.op.eps:g})"
+    whose = "of this batch" if step.op.training else "the running ones"
+    if step.direction == "forward":
+        return [
+            *_activation(step),
+            f"{z} = {w}x̂{b}{' + add' * _given(step, 'add')}, with {xhat}",
+            f"for each channel {over(c=C)}; mean and variance {whose}",
+        ]
+    moved = f"({dz} - mean({dz}) - x̂ mean({dz} x̂))" if step.op.training else dz
+    lines = [*_activation(step), f"with {xhat}, mean and variance {whose}:"]
+    return lines + _wanted(step, {
+        "x": f"dx = {w}{moved} / sqrt(var[c] + {step.op.eps:g})",
+        "w": f"dw[c] = Σ {dz} · x̂   over the channel's elements",
+        "b": f"db[c] = Σ {dz}   over the channel's elements",
+        "add": f"dadd = {dz}",
     })  # fmt: skip
 
 
@@ -164,7 +193,7 @@ def _reduced(symbol):
 
 
 def _elementwise(step):
-    text, slopes = ELEMENTWISE[step.operation]
+    text, slopes = TEXTS[step.operation]
     if step.direction == "forward":
         return [f"y = {text}, element by element"]
     lines = []
@@ -184,6 +213,7 @@ def _unknown(step):
 
 
 FORMULAS = {
+    "BatchNorm": _batch_norm,
     "Conv2d": _conv2d,
     "DepthwiseConv2d": _conv2d,
     "Linear": _linear,

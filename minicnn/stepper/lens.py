@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicnn.stepper.elementwise import activated
+
 
 class Term(NamedTuple):
     """One of the numbers that add up to another."""
@@ -46,6 +48,12 @@ class Lens:
         Running total, flat: the sum of the terms up to each.
     bias : scalar or None
         Added at the end.
+    added : scalar or None
+        Added after it: a fused operation's shortcut.
+    activation : str or None
+        What a fused operation's activation is called; `sum` is what it makes of `z`.
+    z : scalar or None
+        What the activation is given.
     divisor : int or None
         Divides the sum at the end.
     axes : tuple of str
@@ -73,6 +81,9 @@ class Lens:
     products: np.ndarray | None = None
     running: np.ndarray | None = None
     bias: np.generic | None = None
+    added: np.generic | None = None
+    activation: str | None = None
+    z: np.generic | None = None
     divisor: int | None = None
     axes: tuple[str, ...] = ()
     starts: tuple[int, ...] = ()
@@ -155,6 +166,31 @@ def add_up(window, weights=None, *, axes=(), products=None, bias=None, divisor=N
         "starts": starts or (0,) * products.ndim,
         "rounding": epsilon(products.dtype) * (products.size + 2) * size,
     }
+
+
+def finished(step, fields, index):
+    """The fields of a lens on a fused operation's own sum, carried on to activation(z + add)."""
+    add = step.inputs["add"]
+    if add is not None:
+        fields["added"], fields["sum"] = add[index], fields["sum"] + add[index]
+        fields["formula"] += f" + {at('add', index)}"
+        fields["rounding"] += 2 * epsilon(add.dtype) * abs(float(add[index]))
+    if step.activation is None:
+        return fields
+    z = fields["sum"]
+    return fields | {
+        "formula": f"{step.activation}({fields['formula']})",
+        "activation": step.activation,
+        "z": z,
+        "sum": activated(step.activation, z),
+        # No activation is steeper than 1.5, and each rounds a few times itself.
+        "rounding": 1.5 * fields["rounding"] + 16 * epsilon(z.dtype) * abs(float(z)),
+    }
+
+
+def at(name: str, index) -> str:
+    """"y[0,3]"; without dimensions the name alone."""
+    return f"{name}[{','.join(map(str, index))}]" if index else name
 
 
 def epsilon(dtype) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.backends import device_of, to_device
-from minicnn.stepper.formula import ELEMENTWISE
-from minicnn.stepper.lens import Lens, add_up, epsilon
+from minicnn.ops.epilogue import Fused
+from minicnn.stepper.elementwise import SLOPES, TEXTS, VALUES, activation_texts
+from minicnn.stepper.lens import Lens, add_up, at, epsilon, finished
 from minicnn.stepper.window_lenses import AvgPool, Conv, MaxPool
 
 LOSSES = ("SoftmaxCrossEntropy",)  # called L, not y
@@ -35,20 +36,19 @@ def open_lens(step, letter: str, index: tuple[int, ...]) -> Lens:
     look = looks[letter] if letter in looks else looks["gradient"]
     name = f"d{letter}" if letter != "y" else "L" if step.operation in LOSSES else "y"
     fields = look(step, *([letter] if letter not in looks else []), *index)
+    if letter == "y" and isinstance(step.op, Fused):
+        fields = finished(step, fields, index)
+    elif letter != "y" and step.z_name == "z":  # dz was computed again, perhaps in another way
+        fields["rounding"] = fields.get("rounding", 0) * SEVERAL
     fields["sum"] = fields["sum"].astype(array.dtype)  # a gradient may leave in another dtype
     return Lens(step=step, name=at(name, index), recorded=array[index], **fields)
-
-
-def at(name: str, index) -> str:
-    """"y[0,3]"; without dimensions the name alone."""
-    return f"{name}[{','.join(map(str, index))}]" if index else name
 
 
 # ---------------------------------------------------------------------------
 # Linear
 # ---------------------------------------------------------------------------
 def linear_y(step, *index):
-    x, w, b = step.inputs.values()
+    x, w, b, _ = step.inputs.values()
     *row, o = index
     bias = "" if b is None else f" + b[{o}]"
     return add_up(x[*row], w[o], axes="i", bias=None if b is None else b[o]) | {
@@ -59,69 +59,46 @@ def linear_y(step, *index):
 
 def linear_dx(step, *index):
     *row, i = index
-    return add_up(step.dy[*row], step.inputs["w"][:, i], axes="o") | {
-        "formula": f"Σ {at('dy', (*row, 'o'))} · w[o,{i}]",
-        "labels": ("dy", "w"),
+    d = f"d{step.z_name}"
+    return add_up(step.dz[*row], step.inputs["w"][:, i], axes="o") | {
+        "formula": f"Σ {at(d, (*row, 'o'))} · w[o,{i}]",
+        "labels": (d, "w"),
     }
 
 
 def linear_dw(step, o, i):
-    x = step.inputs["x"]
+    x, d = step.inputs["x"], f"d{step.z_name}"
     axes, starts = "nmlk"[: x.ndim - 1], (0,) * (x.ndim - 1)
-    return add_up(step.dy[..., o], x[..., i], axes=axes, starts=starts) | {
-        "formula": f"Σ {at('dy', (*axes, o))} · {at('x', (*axes, i))}",
-        "labels": ("dy", "x"),
+    return add_up(step.dz[..., o], x[..., i], axes=axes, starts=starts) | {
+        "formula": f"Σ {at(d, (*axes, o))} · {at('x', (*axes, i))}",
+        "labels": (d, "x"),
     }
 
 
 def linear_db(step, o):
-    axes = "nmlk"[: step.dy.ndim - 1]
-    return add_up(step.dy[..., o], axes=axes) | {
-        "formula": f"Σ {at('dy', (*axes, o))}",
-        "labels": ("dy", ""),
+    axes, d = "nmlk"[: step.dz.ndim - 1], f"d{step.z_name}"
+    return add_up(step.dz[..., o], axes=axes) | {
+        "formula": f"Σ {at(d, (*axes, o))}",
+        "labels": (d, ""),
+    }
+
+
+def added_gradient(step, *index):
+    """What was added before the activation gets the sum's gradient as it is."""
+    fields = {"formula": at("dy", index), "sum": step.dz[index]}
+    if step.activation is None:
+        return fields | {"note": "a sum hands its gradient on to each of its terms"}
+    return fields | {
+        "formula": f"{at('dy', index)} · {activation_texts(step.activation)[1]}",
+        "parts": {at("dy", index): step.dy[index], at("z", index): step.z[index]},
+        "note": "z is what the activation was given, computed again",
+        "rounding": SEVERAL * epsilon(step.dz.dtype) * abs(float(step.dy[index])),
     }
 
 
 # ---------------------------------------------------------------------------
 # Element by element
 # ---------------------------------------------------------------------------
-VALUES = {
-    "ReLU": lambda x: np.maximum(x, 0),
-    "Tanh": np.tanh,
-    "ScaledTanh": lambda x: 1.7159 * np.tanh(x * (2 / 3)),
-    "Sigmoid": lambda x: (np.tanh(x * 0.5) + 1) * 0.5,
-    "Exp": np.exp,
-    "Log": np.log,
-    "Negate": np.negative,
-    "Cast": lambda x: x,
-    "ToDevice": lambda x: x,
-    "Add": np.add,
-    "Subtract": np.subtract,
-    "Multiply": np.multiply,
-    "Divide": np.divide,
-    "Power": np.power,
-}
-SLOPES = {  # slope(y, *inputs), all of the output's shape
-    "ReLU": {"x": lambda y, x: x > 0},
-    "Tanh": {"x": lambda y, x: 1 - y * y},
-    "ScaledTanh": {"x": lambda y, x: 2 / 3 * (1.7159 - y * y / 1.7159)},
-    "Sigmoid": {"x": lambda y, x: y * (1 - y)},
-    "Exp": {"x": lambda y, x: y},
-    "Log": {"x": lambda y, x: 1 / x},
-    "Negate": {"x": lambda y, x: -np.ones_like(x)},
-    "Cast": {"x": lambda y, x: np.ones_like(x)},
-    "ToDevice": {"x": lambda y, x: np.ones_like(x)},
-    "Add": {"a": lambda y, a, b: np.ones_like(y), "b": lambda y, a, b: np.ones_like(y)},
-    "Subtract": {"a": lambda y, a, b: np.ones_like(y), "b": lambda y, a, b: -np.ones_like(y)},
-    "Multiply": {"a": lambda y, a, b: b, "b": lambda y, a, b: a},
-    "Divide": {"a": lambda y, a, b: 1 / b, "b": lambda y, a, b: -a / (b * b)},
-    "Power": {
-        "a": lambda y, a, b: b * a ** np.where(b == 0, 0, b - 1),
-        "b": lambda y, a, b: y * np.log(np.where(a == 0, 1, a)),
-    },
-}
-
-
 def elementwise_y(step, *index):
     shape, values = step.output.shape, {}
     for k, a in step.inputs.items():
@@ -130,7 +107,7 @@ def elementwise_y(step, *index):
         y = np.asarray(VALUES[step.operation](*values.values()))[()]
     y = y.astype(step.output.dtype)
     return {
-        "formula": ELEMENTWISE[step.operation][0],
+        "formula": TEXTS[step.operation][0],
         "sum": y,
         "parts": values,
         "rounding": SEVERAL * epsilon(y.dtype) * (abs(float(y)) + 1),
@@ -150,7 +127,7 @@ def elementwise_gradient(step, letter, *index):
         slope = np.asarray(SLOPES[step.operation][letter](*arrays)).astype(dy.dtype)
     letters = iter("nmlkjihg")
     axes = [next(letters) if wide else str(k) for wide, k in zip(repeated, used)]
-    text = ELEMENTWISE[step.operation][1][letter]
+    text = TEXTS[step.operation][1][letter]
     factor = "" if text == "1" else f" · {text}"
     fields = add_up(dy[used], slope, axes=[a for a, wide in zip(axes, repeated) if wide])
     return fields | {
@@ -158,7 +135,7 @@ def elementwise_gradient(step, letter, *index):
         "labels": ("dy", "slope"),
         "parts": {at(k, _own_index(a.shape, used)): np.broadcast_to(a, dy.shape)[used]
                   for k, a in step.inputs.items()} if not any(repeated) else None,
-        "rounding": fields["rounding"] * SEVERAL,
+        "rounding": SEVERAL * (fields["rounding"] + epsilon(dy.dtype) * np.abs(dy[used]).sum()),
     }  # fmt: skip
 
 
@@ -299,10 +276,11 @@ def reduced_dx(step, *index):
 
 # Per operation: a function for y, and for each gradient by its letter or for all ("gradient").
 LENSES = {
-    "Conv2d": {"y": Conv.y, "x": Conv.dx, "w": Conv.dw, "b": Conv.db},
+    "Conv2d": {"y": Conv.y, "x": Conv.dx, "w": Conv.dw, "b": Conv.db, "add": added_gradient},
     "MaxPool2d": {"y": MaxPool.y, "x": MaxPool.dx},
     "AvgPool2d": {"y": AvgPool.y, "x": AvgPool.dx},
-    "Linear": {"y": linear_y, "x": linear_dx, "w": linear_dw, "b": linear_db},
+    "Linear": {
+        "y": linear_y, "x": linear_dx, "w": linear_dw, "b": linear_db, "add": added_gradient},
     "SoftmaxCrossEntropy": {"y": cross_entropy_y, "x": cross_entropy_dx},
     **{name: {"y": elementwise_y, "gradient": elementwise_gradient} for name in VALUES},
     **{name: {"y": moved_y, "x": moved_dx} for name in MOVES},

@@ -5,15 +5,16 @@ from __future__ import annotations
 import inspect
 import operator
 import re
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
 from minicnn.backends import to_device
+from minicnn.stepper.elementwise import before_activation
 from minicnn.stepper.formula import formula
 from minicnn.tensor import Function
 
-_LONG_NAMES = {"x": "input", "w": "weight", "b": "bias", "t": "target"}
+_LONG_NAMES = {"x": "input", "w": "weight", "b": "bias", "t": "target", "add": "shortcut"}
 
 
 class Held:
@@ -117,7 +118,32 @@ class Step:
     def settings(self) -> dict:
         return self.op.settings
 
+    @property
+    def activation(self) -> str | None:
+        """The activation that a fused operation ends in, "relu"."""
+        return getattr(self.op, "activation", None) if self.ours else None
+
+    @property
+    def z_name(self) -> str:
+        """What the formula calls the sum: "z", or "y" if no activation follows."""
+        return "y" if self.activation is None else "z"
+
     # -- its arrays ---------------------------------------------------------
+    @cached_property
+    def z(self) -> np.ndarray:
+        """What the activation was given, computed again: nothing stored it. Without one, y."""
+        output = self.output  # an error, where the inputs are not there any more
+        if self.activation is None:
+            return output
+        return on_cpu(self.op.preactivation(*[h and h.array for h in self.held]))
+
+    @cached_property
+    def dz(self) -> np.ndarray:
+        """Backward: the gradient before the activation, computed again. Without one, dy."""
+        if self.activation is None:
+            return self.dy
+        return before_activation(self.activation, self.dy, self.output, self.z)
+
     @property
     def inputs(self) -> dict:
         self._check_recorded()

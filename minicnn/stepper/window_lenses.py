@@ -46,11 +46,11 @@ NOBODY = "no window looks at this pixel, so it has no influence"
 
 
 class Conv:
-    """y[n,o,i,j] = b[o] + sum over (c,u,v) of x[n, c, i*SH + u - PH, j*SW + v - PW] w[o,c,u,v]."""
+    """z[n,o,i,j] = b[o] + sum over (c,u,v) of x[n, c, i*SH + u - PH, j*SW + v - PW] w[o,c,u,v]."""
 
     @staticmethod
     def y(step, n, o, i, j):
-        x, w, b = step.inputs.values()
+        x, w, b, _ = step.inputs.values()
         top, left = corner(step.op, i, j)
         fields = add_up(
             cut(x[n], top, left, w.shape[2:]), w[o], axes="cuv", bias=None if b is None else b[o]
@@ -64,10 +64,10 @@ class Conv:
     @staticmethod
     def dx(step, n, c, p, q):
         """Each window that saw the pixel sends its gradient back through one weight."""
-        dy, w, op = step.dy, step.inputs["w"], step.op
-        (rows, columns), (u, v) = seen_by(op, p, q, w.shape[2:], dy.shape[2:])
+        dz, d, w, op = step.dz, f"d{step.z_name}", step.inputs["w"], step.op
+        (rows, columns), (u, v) = seen_by(op, p, q, w.shape[2:], dz.shape[2:])
         fields = add_up(
-            dy[n][:, rows, columns],
+            dz[n][:, rows, columns],
             w[:, c][:, u[:, None], v],
             axes="oij",
             starts=(0, rows.start, columns.start),
@@ -77,30 +77,31 @@ class Conv:
             for pixel, pad, letter, s in zip((p, q), op.padding, "ij", op.stride)
         ]
         return fields | {
-            "formula": f"Σ dy[{n},o,i,j] · w[o,{c},{cells[0]},{cells[1]}]",
-            "labels": (f"dy[{n},{{k}}], windows", f"w[{{k}},{c}] they used"),
+            "formula": f"Σ {d}[{n},o,i,j] · w[o,{c},{cells[0]},{cells[1]}]",
+            "labels": (f"{d}[{n},{{k}}], windows", f"w[{{k}},{c}] they used"),
             "note": "" if fields["products"].size else NOBODY,
         }
 
     @staticmethod
     def dw(step, o, c, u, v):
         """Every position the weight was used at: gradient there times the pixel it met."""
-        dy, x, op = step.dy, step.inputs["x"], step.op
-        _, _, OH, OW = dy.shape
+        dz, d, x, op = step.dz, f"d{step.z_name}", step.inputs["x"], step.op
+        _, _, OH, OW = dz.shape
         SH, SW = op.stride
         top, left = u - op.padding[0], v - op.padding[1]
         met = cut(x[:, c], top, left, ((OH - 1) * SH + 1, (OW - 1) * SW + 1))[:, ::SH, ::SW]
         row, column = ("i" if SH == 1 else f"{SH}i"), ("j" if SW == 1 else f"{SW}j")
-        return add_up(dy[:, o], met, axes="nij") | {
-            "formula": f"Σ dy[n,{o},i,j] · x[n,{c},{shifted(row, top)},{shifted(column, left)}]",
-            "labels": (f"dy[{{k}},{o}]", f"x[{{k}},{c}] it met"),
+        return add_up(dz[:, o], met, axes="nij") | {
+            "formula": f"Σ {d}[n,{o},i,j] · x[n,{c},{shifted(row, top)},{shifted(column, left)}]",
+            "labels": (f"{d}[{{k}},{o}]", f"x[{{k}},{c}] it met"),
         }
 
     @staticmethod
     def db(step, o):
-        return add_up(step.dy[:, o], axes="nij") | {
-            "formula": f"Σ dy[n,{o},i,j]",
-            "labels": (f"dy[{{k}},{o}]", ""),
+        d = f"d{step.z_name}"
+        return add_up(step.dz[:, o], axes="nij") | {
+            "formula": f"Σ {d}[n,{o},i,j]",
+            "labels": (f"{d}[{{k}},{o}]", ""),
         }
 
 

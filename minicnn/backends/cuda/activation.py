@@ -26,12 +26,12 @@ class _Elementwise:
         y = xp(x).empty(x.shape, x.dtype)
         args = (x, y, *self.parameters(x.dtype), x.size)
         launch_each(self.file, f"{self.kernel}_forward", x.size, args, dtype=x.dtype)
-        self.save(y if self.keeps_output else x)
+        self.save(_as_shown(y if self.keeps_output else x))
         return _as_shown(y)
 
     def backward(self, dy):
         (kept,) = self.saved
-        dy = contiguous(dy)
+        dy, kept = contiguous(dy), contiguous(kept)
         dx = xp(dy).empty(dy.shape, dy.dtype)
         args = (dy, kept, dx, *self.parameters(dy.dtype), dy.size)
         launch_each(self.file, f"{self.kernel}_backward", dy.size, args, dtype=dy.dtype)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from minicnn.backends import xp
+from minicnn.backends.cuda.epilogue import CODES
 from minicnn.backends.launch import launch
 from minicnn.layout import nhwc
 
 TILE = 16  # of kernels/matmul/tiled.cu
 
 
-def matmul(a, b, bias=None):
-    """a (M, K) @ b (K, N) + bias (N,). Transposed views are read in place."""
+def matmul(a, b, bias=None, add=None, activation=None):
+    """activation(a (M, K) @ b (K, N) + bias (N,) + add (M, N)); the last three may be left out.
+
+    Transposed views of a and b are read in place.
+    """
     (M, K), N, lib = a.shape, b.shape[1], xp(a)
     y = lib.empty((M, N), a.dtype)
-    if bias is None:
-        bias = lib.zeros(N, a.dtype)
     a, a_steps = _memory(a)
     b, b_steps = _memory(b)
-    args = (a, b, lib.ascontiguousarray(bias), y, M, N, K, *a_steps, *b_steps)
+    bias, add = (None if t is None else lib.ascontiguousarray(t) for t in (bias, add))
+    args = (a, b, bias, add, y, M, N, K, *a_steps, *b_steps, CODES[activation])
     grid = (-(-M // TILE), -(-N // TILE))
     launch("matmul/tiled.cu", "matmul", grid, (TILE, TILE), args, dtype=y.dtype)
     return y

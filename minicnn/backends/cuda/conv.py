@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minicnn.backends import xp
 from minicnn.backends.cuda.arrays import column_sum, matmul
+from minicnn.backends.cuda.epilogue import CODES, InKernel
 from minicnn.backends.launch import launch, launch_each
 from minicnn.layout import filter_rows, nchw, nhwc, output_size, rows
 
@@ -43,10 +44,10 @@ def join(lib, arrays, axis):
 # ---------------------------------------------------------------------------
 # Operations
 # ---------------------------------------------------------------------------
-class Conv2d:
+class Conv2d(InKernel):
     """For each group im2col and a matrix product; gradients by two products and col2im."""
 
-    def forward(self, x, w, b):
+    def forward(self, x, w, b, add):
         self.save(x, w)
         kernel, G = w.shape[2:], self.groups
         size = output_size(x.shape[2:], kernel, self.stride, self.padding, self.dilation)
@@ -54,30 +55,33 @@ class Conv2d:
         y = []
         for g in range(G):
             bias = None if b is None else part(b, g, G, 0)
+            added = None if add is None else rows(part(add, g, G, 1))
             col = im2col(nhwc(part(x, g, G, 1)), *geometry)
-            y.append(matmul(col, filter_rows(part(w, g, G, 0)).T, bias))
-        return nchw(join(xp(x), y, 1).reshape(x.shape[0], *size, w.shape[0]))
+            y.append(matmul(col, filter_rows(part(w, g, G, 0)).T, bias, added, self.in_kernel))
+        return self.finish(nchw(join(xp(x), y, 1).reshape(x.shape[0], *size, w.shape[0])))
 
     def backward(self, dy):
-        x, w = self.saved
+        x, w, *kept = self.saved
+        dz = self.back_to_z(dy, kept)
         kernel, G = w.shape[2:], self.groups
-        geometry = (dy.shape[2:], kernel, self.stride, self.padding, self.dilation)
+        geometry = (dz.shape[2:], kernel, self.stride, self.padding, self.dilation)
         dx, dw = [], []
         for g in range(G):
-            xg, wg, dyg = part(x, g, G, 1), part(w, g, G, 0), rows(part(dy, g, G, 1))
+            xg, wg, dzg = part(x, g, G, 1), part(w, g, G, 0), rows(part(dz, g, G, 1))
             if self.needs[0]:
-                dx.append(col2im(matmul(dyg, filter_rows(wg)), xg.shape, *geometry))
+                dx.append(col2im(matmul(dzg, filter_rows(wg)), xg.shape, *geometry))
             if self.needs[1]:
                 col = im2col(nhwc(xg), *geometry)
-                dw.append(matmul(dyg.T, col).reshape(nhwc(wg).shape))
+                dw.append(matmul(dzg.T, col).reshape(nhwc(wg).shape))
         return (
             nchw(join(xp(x), dx, 3)) if dx else None,
             nchw(join(xp(x), dw, 0)) if dw else None,
-            column_sum(rows(dy)) if self.needs[2] else None,
+            column_sum(rows(dz)) if self.needs[2] else None,
+            dz,
         )
 
 
-class DepthwiseConv2d:
+class DepthwiseConv2d(InKernel):
     """A thread per output, a gather per input pixel, a block per weight."""
 
     file = "conv/depthwise.cu"
@@ -89,33 +93,36 @@ class DepthwiseConv2d:
         windows = (*kernel, *self.stride, *self.padding, *self.dilation)
         return (w.shape[0] // C, C, H, W, *size, *windows)
 
-    def forward(self, x, w, b):
+    def forward(self, x, w, b, add):
         self.save(x, w)
         lib, O = xp(x), w.shape[0]
         size = output_size(x.shape[2:], w.shape[2:], self.stride, self.padding, self.dilation)
         y = lib.empty((x.shape[0], *size, O), x.dtype)
-        bias = lib.zeros(O, x.dtype) if b is None else lib.ascontiguousarray(b)
-        args = (nhwc(x), filter_rows(w), bias, y, y.size, *self.geometry(x.shape, w, size))
+        bias = None if b is None else lib.ascontiguousarray(b)
+        add = None if add is None else nhwc(add)
+        geometry, code = self.geometry(x.shape, w, size), CODES[self.in_kernel]
+        args = (nhwc(x), filter_rows(w), bias, add, y, y.size, *geometry, code)
         launch_each(self.file, "depthwise_forward", y.size, args, dtype=x.dtype)
-        return nchw(y)
+        return self.finish(nchw(y))
 
     def backward(self, dy):
-        x, w = self.saved
-        lib, dyh, geometry = xp(x), nhwc(dy), self.geometry(x.shape, w, dy.shape[2:])
+        x, w, *kept = self.saved
+        dz = self.back_to_z(dy, kept)
+        lib, dzh, geometry = xp(x), nhwc(dz), self.geometry(x.shape, w, dz.shape[2:])
         dx = dw = db = None
         if self.needs[0]:
             N, C, H, W = x.shape
             dx = lib.empty((N, H, W, C), x.dtype)
-            args = (dyh, filter_rows(w), dx, dx.size, *geometry)
+            args = (dzh, filter_rows(w), dx, dx.size, *geometry)
             launch_each(self.file, "depthwise_input_gradient", dx.size, args, dtype=x.dtype)
             dx = nchw(dx)
         if self.needs[1]:
             dw = lib.empty(w.shape, w.dtype)
-            args = (nhwc(x), dyh, dw, dy.size // w.shape[0], *geometry)
+            args = (nhwc(x), dzh, dw, dz.size // w.shape[0], *geometry)
             launch(self.file, "depthwise_weight_gradient", (dw.size,), (256,), args, dtype=x.dtype)
         if self.needs[2]:
-            db = column_sum(rows(dy))
-        return dx, dw, db
+            db = column_sum(rows(dz))
+        return dx, dw, db, dz
 
 
 class ConvTranspose2d:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from minicnn.backends import xp
 from minicnn.backends.cuda.arrays import column_sum, matmul
+from minicnn.backends.cuda.epilogue import InKernel
 
 
-class Linear:
+class Linear(InKernel):
     """Three matrix products and a column sum."""
 
-    def forward(self, x, w, b):
+    def forward(self, x, w, b, add):
         self.save(x, w)
-        y = matmul(x.reshape(-1, w.shape[1]), w.T, b)
-        return y.reshape(*x.shape[:-1], w.shape[0])
+        add = None if add is None else add.reshape(-1, w.shape[0])
+        y = matmul(x.reshape(-1, w.shape[1]), w.T, b, add, self.in_kernel)
+        return self.finish(y.reshape(*x.shape[:-1], w.shape[0]))
 
     def backward(self, dy):
-        x, w = self.saved
-        dy = xp(dy).ascontiguousarray(dy.reshape(-1, w.shape[0]))
+        x, w, *kept = self.saved
+        dadd = self.back_to_z(dy, kept)
+        dz = xp(dy).ascontiguousarray(dadd.reshape(-1, w.shape[0]))
         dx = dw = db = None
         if self.needs[0]:
-            dx = matmul(dy, w).reshape(x.shape)
+            dx = matmul(dz, w).reshape(x.shape)
         if self.needs[1]:
-            dw = matmul(dy.T, x.reshape(-1, w.shape[1]))
+            dw = matmul(dz.T, x.reshape(-1, w.shape[1]))
         if self.needs[2]:
-            db = column_sum(dy)
-        return dx, dw, db
+            db = column_sum(dz)
+        return dx, dw, db, dadd
 
 
 OPERATIONS = (Linear,)

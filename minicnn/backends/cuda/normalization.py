@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minicnn.backends import xp
+from minicnn.backends.cuda.epilogue import CODES, InKernel
 from minicnn.backends.launch import launch, launch_each
 from minicnn.layout import from_rows, nchw, nhwc, rows
 
@@ -35,27 +36,29 @@ class Moments:
         return add_up("moments", x, 3, (x,), (x,))
 
 
-class BatchNorm:
+class BatchNorm(InKernel):
     """One pass forward; a pass of sums and a pass to apply them backward."""
 
-    def forward(self, x, moments, w, b):
+    def forward(self, x, moments, w, b, add):
         rows_of_x = contiguous_rows(x)
         w, b = (None if t is None else xp(x).ascontiguousarray(t) for t in (w, b))
+        add = None if add is None else contiguous_rows(add)
         y = xp(x).empty(rows_of_x.shape, x.dtype)
         self.save(rows_of_x, moments, w)
-        args = (rows_of_x, moments, w, b, y, y.size, y.shape[1], x.dtype.type(self.eps))
+        numbers = (y.size, y.shape[1], x.dtype.type(self.eps), CODES[self.in_kernel])
+        args = (rows_of_x, moments, w, b, add, y, *numbers)
         launch_each(FILE, "batch_norm_apply", y.size, args, dtype=x.dtype)
-        return from_rows(y, x.shape)
+        return self.finish(from_rows(y, x.shape))
 
     def backward(self, dy):
-        x, moments, w = self.saved
-        shape, dy = dy.shape, contiguous_rows(dy)
-        eps = x.dtype.type(self.eps)
-        sums = add_up("batch_norm_sums", x, 2, (dy, x, moments, eps))
-        dx = xp(dy).empty(dy.shape, dy.dtype)
-        args = (dy, x, moments, sums, w, dx, *dy.shape, eps, int(self.training))
+        x, moments, w, *kept = self.saved
+        dadd = self.back_to_z(dy, kept)
+        dz, eps = contiguous_rows(dadd), x.dtype.type(self.eps)
+        sums = add_up("batch_norm_sums", x, 2, (dz, x, moments, eps))
+        dx = xp(dz).empty(dz.shape, dz.dtype)
+        args = (dz, x, moments, sums, w, dx, *dz.shape, eps, int(self.training))
         launch_each(FILE, "batch_norm_gradient", dx.size, args, dtype=dx.dtype)
-        return from_rows(dx, shape), None, sums[1], sums[0]
+        return from_rows(dx, dy.shape), None, sums[1], sums[0], dadd
 
 
 def contiguous_rows(x):

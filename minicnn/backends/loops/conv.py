@@ -8,38 +8,40 @@ from minicnn.backends.loops.windows import Windowed, indices, output_shape
 
 
 class Conv2d(Windowed):
-    """y[n,o,i,j] = b[o] + the sum over (c,u,v) of
+    """z[n,o,i,j] = b[o] + the sum over (c,u,v) of
 
     x[n, k + c, i*SH + u*DH - PH, j*SW + v*DW - PW] w[o,c,u,v], k the first channel of o's group.
+    Then y = activation(z + add).
     """
 
-    def forward(self, x, w, b):
+    def forward(self, x, w, b, add):
         self.save(x, w)
         O, C, *kernel = w.shape
         shape = output_shape(x.shape, kernel, self.stride, self.padding, O, self.dilation)
-        y = np.zeros(shape, x.dtype)
-        for n, o, i, j in indices(*y.shape):
+        z = np.zeros(shape, x.dtype)
+        for n, o, i, j in indices(*z.shape):
             first = o // (O // self.groups) * C
             total = x.dtype.type(0)
             for c in range(C):
                 for u, v, h, k in self.cells(i, j, kernel, x.shape):
                     total += x[n, first + c, h, k] * w[o, c, u, v]
-            y[n, o, i, j] = total if b is None else total + b[o]
-        return y
+            z[n, o, i, j] = total if b is None else total + b[o]
+        return self.finish(z, add)
 
     def backward(self, dy):
-        x, w = self.saved
+        x, w, *kept = self.saved
+        dz = self.back_to_z(dy, kept)
         O, C, *kernel = w.shape
         dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros(O, w.dtype)
-        for n, o, i, j in indices(*dy.shape):
+        for n, o, i, j in indices(*dz.shape):
             first = o // (O // self.groups) * C
-            g = dy[n, o, i, j]
+            g = dz[n, o, i, j]
             db[o] += g
             for c in range(C):
                 for u, v, h, k in self.cells(i, j, kernel, x.shape):
                     dx[n, first + c, h, k] += g * w[o, c, u, v]
                     dw[o, c, u, v] += g * x[n, first + c, h, k]
-        return dx, dw, db
+        return dx, dw, db, dz
 
 
 class DepthwiseConv2d(Conv2d):

@@ -31,35 +31,39 @@ class Moments:
 
 
 class BatchNorm:
-    """y = w[c] xhat + b[c] with xhat = (x - mean[c]) / sqrt(var[c] + eps), for x of channel c."""
+    """z = w[c] xhat + b[c] with xhat = (x - mean[c]) / sqrt(var[c] + eps), for x of channel c.
 
-    def forward(self, x, moments, w, b):
+    Then y = activation(z + add).
+    """
+
+    def forward(self, x, moments, w, b, add):
         self.save(x, moments, w)
-        y = np.zeros_like(x)
+        z = np.zeros_like(x)
         for c in range(x.shape[1]):
             for k in values(c, x.shape):
-                y[k] = self.normalized(x[k], moments[:, c]) * (1 if w is None else w[c])
-                y[k] += 0 if b is None else b[c]
-        return y
+                z[k] = self.normalized(x[k], moments[:, c]) * (1 if w is None else w[c])
+                z[k] += 0 if b is None else b[c]
+        return self.finish(z, add)
 
     def normalized(self, value, moments):
         return (float(value) - float(moments[0])) / math.sqrt(float(moments[1]) + self.eps)
 
     def backward(self, dy):
-        x, moments, w = self.saved
+        x, moments, w, *kept = self.saved
+        dz = self.back_to_z(dy, kept)
         C, R = x.shape[1], x.size // x.shape[1]
         dx, dw, db = np.zeros_like(x), np.zeros(C, x.dtype), np.zeros(C, x.dtype)
         for c in range(C):
             xhat = {k: self.normalized(x[k], moments[:, c]) for k in values(c, x.shape)}
-            sum_dy = sum(float(dy[k]) for k in xhat)
-            sum_dy_xhat = sum(float(dy[k]) * xhat[k] for k in xhat)
+            sum_dz = sum(float(dz[k]) for k in xhat)
+            sum_dz_xhat = sum(float(dz[k]) * xhat[k] for k in xhat)
             slope = (1 if w is None else float(w[c])) / math.sqrt(float(moments[1, c]) + self.eps)
             for k in xhat:
                 # In training, x also moves the mean and the variance that it is compared with.
-                through = (sum_dy + xhat[k] * sum_dy_xhat) / R if self.training else 0
-                dx[k] = slope * (float(dy[k]) - through)
-            dw[c], db[c] = sum_dy_xhat, sum_dy
-        return dx, None, dw, db
+                through = (sum_dz + xhat[k] * sum_dz_xhat) / R if self.training else 0
+                dx[k] = slope * (float(dz[k]) - through)
+            dw[c], db[c] = sum_dz_xhat, sum_dz
+        return dx, None, dw, db, dz
 
 
 class LocalResponseNorm:

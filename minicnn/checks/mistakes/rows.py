@@ -1,15 +1,10 @@
-"""Mistakes in activations, linear layers, losses, normalization and dropout."""
+"""Mistakes in activations, linear layers, normalization and dropout."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from minicnn.checks.mistakes.shared import only, result, with_
-
-
-def on(change):
-    """An output computed from the arguments."""
-    return lambda run, a, y: (change(a),)
+from minicnn.checks.mistakes.shared import on, only, with_
 
 
 # ---------------------------------------------------------------------------
@@ -91,77 +86,6 @@ LINEAR_BACKWARD = [
      only(2, 3, lambda run, a, y: rows_of(a)[1].mean(axis=0))),
     ("It is divided by the number of rows; dy holds the 1/N of the loss already",
      lambda run, a, y: tuple(v / len(rows_of(a)[0]) for v in y)),
-]  # fmt: skip
-
-
-# ---------------------------------------------------------------------------
-# cross_entropy
-# ---------------------------------------------------------------------------
-def softmax(x, axis=1):
-    e = np.exp(x - x.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
-
-
-def naive(x):
-    return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
-
-
-def picked(values, a):
-    return values[np.arange(len(a["t"])), a["t"]]
-
-
-def one_hot(a):
-    return np.eye(a["x"].shape[1])[a["t"]]
-
-
-def scaled(a, dx):
-    return dx * a.get("dy", 1.0) / len(a["t"])
-
-
-OVERFLOW = (
-    "e^x overflows for large scores: subtract each row's largest score first, which changes nothing"
-    " else"
-)
-CROSS_ENTROPY = [
-    (OVERFLOW, on(lambda a: -np.log(picked(naive(a["x"]), a)).mean())),
-    ("A small probability becomes 0 and its logarithm infinite: compute log p directly, as "
-     "x - m - log(sum of e^(x - m)) with m the row's largest score",
-     on(lambda a: -np.log(picked(softmax(a["x"]), a)).mean())),
-    (OVERFLOW, on(lambda a: (np.log(np.exp(a["x"]).sum(axis=1)) - picked(a["x"], a)).mean())),
-    ("This is the sum over the rows; the loss is their mean",
-     lambda run, a, y: (y[0] * len(a["t"]),)),
-    ("There is a loss for each row; return their mean",
-     on(lambda a: -np.log(picked(softmax(a["x"]), a)))),
-    ("The softmax runs over the batch (axis 0); it runs over the classes (axis 1)",
-     on(lambda a: -np.log(picked(softmax(a["x"], 0), a)).mean())),
-    ("There is no softmax: the scores x are no probabilities yet",
-     on(lambda a: -np.log(picked(a["x"], a)).mean())),
-    ("The logarithm is missing", on(lambda a: -picked(softmax(a["x"]), a).mean())),
-    ("The softmax is missing: this is the mean of -x[n, t[n]]",
-     on(lambda a: -picked(a["x"], a).mean())),
-    ("The logarithm has base 2; it should be np.log", lambda run, a, y: (y[0] / np.log(2),)),
-    ("The logarithm has base 10; it should be np.log", lambda run, a, y: (y[0] / np.log(10),)),
-    ("The minus is forgotten", result(lambda y: -y)),
-    ("The mean runs over all N*K numbers; it runs over the N rows",
-     lambda run, a, y: (y[0] / a["x"].shape[1],)),
-    ("All classes are added up; only that of the target counts",
-     on(lambda a: -np.log(softmax(a["x"])).sum(axis=1).mean())),
-]  # fmt: skip
-CROSS_ENTROPY_BACKWARD = [
-    ("It is not divided by N; the loss is a mean over N rows",
-     lambda run, a, y: (y[0] * len(a["t"]),)),
-    ("The one-hot target is not subtracted: dx = (p - onehot) / N",
-     on(lambda a: scaled(a, softmax(a["x"])))),
-    ("The one-hot target is not subtracted, and it is not divided by N: dx = (p - onehot) / N",
-     on(lambda a: softmax(a["x"]) * a.get("dy", 1.0))),
-    ("The signs are wrong: it should be p - onehot, not onehot - p", result(lambda y: -y)),
-    ("The softmax is missing: dx = (p - onehot) / N, with p = softmax(x)",
-     on(lambda a: scaled(a, a["x"] - one_hot(a)))),
-    (OVERFLOW, on(lambda a: scaled(a, naive(a["x"]) - one_hot(a)))),
-    ("The softmax runs over the batch (axis 0); it runs over the classes (axis 1)",
-     on(lambda a: scaled(a, softmax(a["x"], 0) - one_hot(a)))),
-    ("It is divided by N*K; the loss is a mean over the N rows",
-     lambda run, a, y: (y[0] / a["x"].shape[1],)),
 ]  # fmt: skip
 
 
@@ -255,8 +179,6 @@ TABLES = {
     "tanh_backward": TANH_BACKWARD,
     "linear": LINEAR,
     "linear_backward": LINEAR_BACKWARD,
-    "cross_entropy": CROSS_ENTROPY,
-    "cross_entropy_backward": CROSS_ENTROPY_BACKWARD,
     "batch_norm": BATCH_NORM,
     "batch_norm_backward": BATCH_NORM_BACKWARD,
     "dropout": DROPOUT,

@@ -35,6 +35,11 @@ def with_(**changes):
     return lambda run, a, y: run(a | {name: change(a) for name, change in changes.items()})
 
 
+def on(change):
+    """An output computed from the arguments."""
+    return lambda run, a, y: (change(a),)
+
+
 def result(change):
     """Each right output, changed; None for an output with too few axes for that."""
 

@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minicnn import functional
+from minicnn.ops.epilogue import ACTIVATIONS
 from minicnn.tensor import Tensor
 
 LISTS = ("cat",)  # functions whose arrays all go into a list, their first argument
+BEFORE_ADD = {"batch_norm": 5, "conv2d": 3, "linear": 3}  # arrays; one more is `add`, by name
+KINKS = {"relu": (0,), "relu6": (0, 6), "hardswish": (-3, 3)}
 MEMORY_ORDERS = ("C", "channels-last", "Fortran", "every second", "reversed")
 
 
@@ -48,8 +51,11 @@ class Case:
     def run(self, tensors=None):
         """Call the function (on these tensors, or on fresh ones) and return its Tensor."""
         tensors = tensors or self.tensors(False)
-        arguments = [tensors] if self.name in LISTS else tensors
-        return self.function(*arguments, **self.settings)
+        if self.name in LISTS:
+            return self.function(tensors, **self.settings)
+        count = BEFORE_ADD.get(self.name, len(tensors))
+        add = dict(zip(["add"], tensors[count:]))
+        return self.function(*tensors[:count], **add, **self.settings)
 
     def astype(self, dtype) -> Case:
         """The same case with its float arrays in another dtype, memory order kept."""
@@ -95,6 +101,29 @@ def arrays(draw, shape, dtype=np.float64, distinct=False):
         values = draw(hnp.arrays(np.float64, size, elements=elements))
     order = draw(st.sampled_from(MEMORY_ORDERS))
     return in_memory_order(values.reshape(shape).astype(dtype), order)
+
+
+@st.composite
+def fused(draw, cases, distinct=False, exact=False):
+    """A case of `cases` with an activation, an `add`, both or neither.
+
+    With `exact`, all numbers are eighths, so that the function's sums are exact in any order and
+    hit the activation's kinks. Without, or with `distinct`, no sum is closer than 0.01 to a kink.
+    """
+    case, activation = draw(cases), draw(st.sampled_from([None, *ACTIVATIONS]))
+    z = case.run().numpy()
+    add = draw(st.none() | arrays(z.shape))
+    for a in (*case.arrays, add) if exact else ():
+        if a is not None:
+            a[...] = np.rint(a * 8) / 8  # in place: the memory order stays
+    z = case.run().numpy()
+    for kink in KINKS.get(activation, ()) if distinct or not exact else ():
+        near = np.abs(z - kink if add is None else z + add - kink) < 0.01
+        if near.any():
+            add = np.zeros(z.shape) if add is None else add
+            add[near] += 0.02
+    settings = case.settings | ({} if activation is None else {"activation": activation})
+    return Case(case.name, (*case.arrays, add), settings)
 
 
 def pairs(low, high):

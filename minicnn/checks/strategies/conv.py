@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from minicnn.checks.strategies.cases import Case, arrays, both, pairs
+from minicnn.checks.strategies.cases import Case, arrays, both, fused, pairs
 from minicnn.layout import output_size
 
 
@@ -35,6 +35,11 @@ def conv2d(draw, dtype=np.float64):
     b = draw(st.none() | arrays((O * groups,), dtype))
     settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     return Case("conv2d", (draw(arrays(x, dtype)), w, b), settings)
+
+
+def fused_conv2d(dtype=np.float64, distinct=False):
+    """A `conv2d` with activation and add; sums on the kinks among them unless `distinct`."""
+    return fused(conv2d(dtype), distinct, exact=True)
 
 
 @st.composite

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from minicnn.checks.strategies.cases import Case, arrays
+from minicnn.checks.strategies.cases import Case, arrays, fused
 
 
 @st.composite
@@ -17,3 +17,8 @@ def linear(draw, dtype=np.float64):
     w = draw(arrays((outputs, features), dtype))
     b = draw(st.none() | arrays((outputs,), dtype))
     return Case("linear", (x, w, b))
+
+
+def fused_linear(dtype=np.float64, distinct=False):
+    """A `linear` with activation and add; sums on the kinks among them unless `distinct`."""
+    return fused(linear(dtype), distinct, exact=True)

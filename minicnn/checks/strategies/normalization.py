@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from minicnn.checks.strategies.cases import Case, arrays
+from minicnn.checks.strategies.cases import Case, arrays, fused
 
 
 @st.composite
@@ -27,6 +27,11 @@ def batch_norm(draw, dtype=np.float64, training=True):
     affine = [draw(st.none() | arrays((C,), dtype)) for _ in range(2)]
     settings = {"training": training, "eps": draw(st.sampled_from([1e-5, 1e-3, 0.1]))}
     return Case("batch_norm", (x, *running, *affine), settings)
+
+
+def fused_batch_norm(dtype=np.float64, distinct=False, training=True):
+    """A `batch_norm` with activation and add, no sum near a kink."""
+    return fused(batch_norm(dtype, training), distinct)
 
 
 @st.composite
