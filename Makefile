@@ -4,13 +4,14 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint gpu clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo   train LeNet on handwritten digits (about a minute)"
 	@echo "make test   run the tests, all but the slow ones"
 	@echo "make lint   check the code's style"
+	@echo "make gpu    test and time the kernels on this machine's GPU (9 minutes; ARGS=--all for more)"
 	@echo "make clean  remove what the others made, .venv included"
 	@echo "Each sets up what it needs. Another Python than python3: make PYTHON=python3.12 demo"
 
@@ -22,6 +23,10 @@ test: .venv/test
 
 lint: .venv/lint
 	.venv/bin/python -m ruff check .
+
+gpu: .venv/gpu
+	.venv/bin/python benchmarks/gpu.py $(ARGS)
+	.venv/bin/python -m benchmarks.tables
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -62,4 +67,11 @@ clean:
 
 .venv/lint: setup.py pyproject.toml .venv/made
 	@$(PIP) --editable ".[lint]"
+	@touch .venv/minicnn $@
+
+# CuPy for CUDA 12: make gpu CUDA=cuda12
+CUDA ?= cuda13
+.venv/gpu: setup.py pyproject.toml .venv/made
+	@echo "Installing CuPy and PyTorch into .venv, a few gigabytes"
+	@$(PIP) --editable ".[test,$(CUDA)]" torch
 	@touch .venv/minicnn $@

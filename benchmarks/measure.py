@@ -1,0 +1,170 @@
+"""The measurements of gpu.py: our kernels and their peers on the same arrays, in turns."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import cupy
+import torch
+
+from benchmarks import peers
+from benchmarks.layers import Layer, layers
+from benchmarks.peers import DIRECTIONS, LAYOUTS
+from benchmarks.timing import milliseconds
+from minicnn.backends.algorithm import allow_tf32
+from minicnn.backends.cuda import convolution, matmul
+from minicnn.layout import nchw, nhwc
+
+SIZES = ((4096, 4096, 4096), (1024, 1024, 1024), (12544, 256, 2304), (256, 2304, 12544))
+LADDER_LAYERS = (
+    Layer("vgg16", 1, 16, 64, 224, 224, 64, 3, 3, 1, 1, 1, 1),
+    Layer("resnet50", 1, 64, 256, 14, 14, 256, 3, 3, 1, 1, 1, 1),
+    Layer("resnet50", 1, 64, 64, 56, 56, 256, 1, 1, 1, 1, 0, 0),
+    Layer("resnet50", 1, 64, 256, 28, 28, 512, 1, 1, 2, 2, 0, 0),
+    Layer("alexnet", 1, 64, 3, 224, 224, 64, 11, 11, 4, 4, 2, 2),
+)
+
+
+def normal(*shape):
+    """Random float32 numbers; the same ones for the same shape."""
+    generator = cupy.random.default_rng(sum(shape))
+    return generator.standard_normal(shape, dtype=cupy.float32)
+
+
+def error(got, exact):
+    """The largest difference, over the largest exact number."""
+    exact = cupy.from_dlpack(exact.contiguous()) if isinstance(exact, torch.Tensor) else exact
+    return float(cupy.abs(got - exact).max() / cupy.abs(exact).max())
+
+
+# ---------------------------------------------------------------------------
+# Matrix products
+# ---------------------------------------------------------------------------
+def matmul_ladder(clock, not_run) -> list[dict]:
+    """Every rung on each of SIZES, beside cuBLAS."""
+    rows = []
+    for M, N, K in SIZES:
+        a, b = normal(M, K), normal(K, N)
+        exact = a.astype(cupy.float64) @ b.astype(cupy.float64)
+        for rung in matmul.RUNGS:
+            what = f"matmul {M}x{N}x{K} {rung}"
+            if clock.left < 60:
+                not_run.append(f"{what}: out of time")
+                continue
+            try:
+                got = matmul.matmul(a, b, rung=rung)
+            except ValueError as refusal:
+                not_run.append(f"{what}: {refusal}")
+                continue
+            with peers.precision(rung == "tf32"):
+                call = partial(matmul.matmul, a, b, rung=rung)
+                ours, peer = milliseconds(call, peers.matmul(a, b))
+            rows.append({
+                "M": M, "N": N, "K": K, "rung": rung, "ms": ours, "cublas_ms": peer,
+                "tflops": 2 * M * N * K / ours / 1e9, "error": error(got, exact),
+            })  # fmt: skip
+    return rows
+
+
+# ---------------------------------------------------------------------------
+# Convolutions
+# ---------------------------------------------------------------------------
+class Problem:
+    """A layer's arrays, and its three directions as calls."""
+
+    def __init__(self, layer):
+        self.layer = layer
+        self.x = nchw(normal(layer.N, layer.H, layer.W, layer.C))
+        self.w = nchw(normal(layer.O, layer.KH, layer.KW, layer.C))
+        self.dy = nchw(normal(layer.N, *layer.size, layer.O))
+        self.windows = {"stride": layer.stride, "padding": layer.padding}
+
+    def ours(self, direction, algorithm):
+        """Our kernels, as a call."""
+        settings = {**self.windows, "algorithm": algorithm}
+        x, w, dy = self.x, self.w, self.dy
+        if direction == "forward":
+            return lambda: convolution.forward(x, w, **settings)
+        if direction == "input gradient":
+            return lambda: convolution.input_gradient(dy, w, x.shape, **settings)
+        return lambda: convolution.weight_gradient(x, dy, w.shape, **settings)
+
+    def cudnn(self, direction, layout):
+        """cuDNN, as a call."""
+        return peers.convolution(self.layer, direction, self.x, self.w, self.dy, layout)
+
+    def exact(self, direction):
+        """The float64 result, read as NHWC."""
+        arrays = (a.astype(cupy.float64) for a in (self.x, self.w, self.dy))
+        y = peers.convolution(self.layer, direction, *arrays, "NCHW")()
+        return y.permute(0, 2, 3, 1)
+
+    def time(self, direction, algorithm, tf32, exact):
+        """A row of the result; ValueError if the rung refuses."""
+        ours = self.ours(direction, algorithm)
+        wrong = error(nhwc(ours()), exact)
+        with peers.precision(tf32):
+            theirs = [self.cudnn(direction, layout) for layout in LAYOUTS]
+            ms, *peer_ms = milliseconds(ours, *theirs)
+        cupy.get_default_memory_pool().free_all_blocks()
+        return {
+            **self.layer.__dict__, "direction": direction, "algorithm": algorithm, "tf32": tf32,
+            "ms": ms, "cudnn_ms": dict(zip(LAYOUTS, peer_ms)),
+            "tflops": self.layer.operations / ms / 1e9, "error": wrong,
+        }  # fmt: skip
+
+
+def conv_ladder(clock, not_run) -> list[dict]:
+    """Every rung on each of LADDER_LAYERS, in every direction."""
+    rows = []
+    for layer in LADDER_LAYERS:
+        problem = Problem(layer)
+        for direction in DIRECTIONS:
+            exact = problem.exact(direction)
+            for algorithm in convolution.RUNGS:
+                tf32 = algorithm == "tf32"
+                _try(rows, problem, direction, algorithm, tf32, exact, clock, not_run)
+    return rows
+
+
+def conv_layers(all_lists, clock, not_run) -> list[dict]:
+    """What "auto" chooses, on every layer in every direction: float32, and TF32 where the GPU can.
+
+    The heaviest layers of the nets come first, so that a time limit costs the least.
+    """
+    rows = []
+    has_tf32 = convolution.capability(cupy.empty(1)) >= (8, 0)
+    todo = sorted(layers(all_lists), key=lambda layer: -layer.count * layer.operations)
+    for layer in todo:
+        if clock.left < 5:
+            not_run.append(f"{layer}: out of time")
+            continue
+        problem = Problem(layer)
+        for direction in DIRECTIONS:
+            exact = problem.exact(direction)
+            for tf32 in (False, True) if has_tf32 else (False,):
+                allow_tf32(tf32)
+                _try(rows, problem, direction, "auto", tf32, exact, clock, not_run)
+        allow_tf32(False)
+    return rows
+
+
+def _try(rows, problem, direction, algorithm, tf32, exact, clock, not_run):
+    what = f"{problem.layer} {direction} {algorithm}"
+    if clock.left < 5:
+        not_run.append(f"{what}: out of time")
+        return
+    try:
+        rows.append(problem.time(direction, algorithm, tf32, exact))
+    except (ValueError, cupy.cuda.memory.OutOfMemoryError, torch.OutOfMemoryError) as problem_met:
+        not_run.append(f"{what}: {problem_met}")
+
+
+def peaks(result) -> dict:
+    """The most TFLOP/s that cuBLAS reached: what "share of the peak" is measured against."""
+    best = {}
+    for row in result["matmul"]:
+        kind = "tf32" if row["rung"] == "tf32" else "fp32"
+        reached = 2 * row["M"] * row["N"] * row["K"] / row["cublas_ms"] / 1e9
+        best[kind] = max(best.get(kind, 0), reached)
+    return best
