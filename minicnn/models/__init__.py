@@ -13,6 +13,34 @@ from minicnn.models.registry import Model
 
 FILES = (
     "lenet",
+    "alexnet",
+    "zfnet",
+    "localization",
+    "vgg",
+    "googlenet",
+    "video",
+    "unet",
+    "inception_v3",
+    "resnet",
+    "resnet_cifar",
+    "inception_v4",
+    "inception_resnet",
+    "squeezenet",
+    "preact_resnet",
+    "wide_resnet",
+    "enet",
+    "densenet",
+    "resnext",
+    "mobilenet_v1",
+    "shufflenet_v1",
+    "nasnet",
+    "senet",
+    "capsnet",
+    "mobilenet_v2",
+    "shufflenet_v2",
+    "mnasnet",
+    "mobilenet_v3",
+    "efficientnet",
 )  # fmt: skip
 
 __all__ = ["Model", "build", "info", "names"]
@@ -37,9 +65,9 @@ def __getattr__(name: str):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def names() -> list[str]:
-    """The names that `build` knows, in the order of history."""
-    return list(_models())
+def names(task: str | None = "classification") -> list[str]:
+    """The names that `build` knows for a task (see `Model`), in the order of history; None: all."""
+    return [name for name, model in _models().items() if task in (None, model.task)]
 
 
 def info(name: str) -> Model:
@@ -64,7 +92,7 @@ def build(name: str, **settings):
     Parameters
     ----------
     name : str
-        One of `names()`.
+        One of `names(None)`.
     **settings
         Handed to the net, for example num_classes=10.
 

@@ -20,9 +20,9 @@ class Model:
     paper : str
         Authors, title, year.
     input_shape : (C, H, W)
-        The size it was made for; H and W in pixels.
+        The size it was made for; H and W in pixels. For clips (T, C, H, W), of T frames.
     second_shape : (C, H, W)
-        Another size that it takes as it stands.
+        Another size that it takes as it stands, in the same form.
     parameters : int
         The published number of trainable parameters, at the builder's default arguments.
     source : str
@@ -35,6 +35,9 @@ class Model:
         What the accuracy was measured on.
     name : str
         Of the model, where it is not the builder's.
+    task : str
+        What it gives for N inputs: "classification" scores (N, K), "segmentation" scores
+        (N, K, H, W), "localization" scores and boxes (N, 4), "video" scores (N, K) of clips.
     """
 
     builder: Callable
@@ -48,6 +51,7 @@ class Model:
     accuracy_source: str = ""
     dataset: str = "ImageNet, validation"
     name: str = ""
+    task: str = "classification"
 
     def __post_init__(self):
         if not self.name:

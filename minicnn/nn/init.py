@@ -10,11 +10,16 @@ LeCun   1 / fan_in             scaled tanh   LeCun, Bottou, Orr, Mueller: Effici
 Xavier  2 / (fan_in + fan_out) tanh, sigmoid Glorot and Bengio, 2010
 He      2 / fan_in             ReLU          He, Zhang, Ren, Sun, 2015
 ======= ====================== ============= =====================================================
+
+The He scheme by fan_out, 2 / fan_out, keeps the gradients' size on the way back where the other
+keeps the signals' on the way in; the paper finds either good, and deep nets are made with it.
 """
 
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
@@ -22,7 +27,23 @@ from minicnn.functional.dropout import stream
 from minicnn.layout import channels_last
 from minicnn.tensor import Tensor
 
+_leave_empty: ContextVar[bool] = ContextVar("minicnn_leave_empty", default=False)
 _generator = None  # made when first needed: numpy.random takes 20 ms to import
+
+
+@contextmanager
+def empty():
+    """Make layers without drawing their first weights: quick, where others will be loaded.
+
+        with init.empty():
+            model = models.build("vgg16")        # its weights are whatever the memory held
+        interop.load_into(model, "vgg16.safetensors")
+    """
+    token = _leave_empty.set(True)
+    try:
+        yield
+    finally:
+        _leave_empty.reset(token)
 
 
 def manual_seed(seed: int) -> None:
@@ -65,21 +86,30 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def uniform_(tensor: Tensor, low: float, high: float) -> Tensor:
     """Overwrite with numbers uniform in [low, high)."""
-    return _fill(tensor, _random().uniform(low, high, tensor.shape))
+    return _fill(tensor, lambda shape: _random().uniform(low, high, shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Overwrite with normal numbers of this mean and standard deviation."""
-    return _fill(tensor, _random().normal(mean, std, tensor.shape))
+
+    def draw(shape):  # in the tensor's own dtype: a VGG has 138 million to draw
+        values = np.asarray(_random().standard_normal(shape, tensor.dtype))
+        values *= std
+        values += mean
+        return values
+
+    return _fill(tensor, draw)
 
 
 def constant_(tensor: Tensor, value: float) -> Tensor:
     """Overwrite with one value."""
-    return _fill(tensor, np.full(tensor.shape, value))
+    return _fill(tensor, lambda shape: np.full(shape, value))
 
 
-def _fill(tensor, values):
-    return tensor.assign_(channels_last(values.astype(tensor.dtype)))
+def _fill(tensor, draw):
+    if _leave_empty.get():
+        return tensor
+    return tensor.assign_(channels_last(draw(tensor.shape).astype(tensor.dtype, copy=False)))
 
 
 def _variance_scheme(name, source, variance):
@@ -101,3 +131,4 @@ def _variance_scheme(name, source, variance):
 lecun_uniform_, lecun_normal_ = _variance_scheme("lecun", "LeCun", lambda i, o: 1 / i)
 xavier_uniform_, xavier_normal_ = _variance_scheme("xavier", "Glorot", lambda i, o: 2 / (i + o))
 he_uniform_, he_normal_ = _variance_scheme("he", "He", lambda i, o: 2 / i)
+he_fan_out_uniform_, he_fan_out_normal_ = _variance_scheme("he_fan_out", "He", lambda i, o: 2 / o)
