@@ -42,7 +42,11 @@ class Running:
         self.total_right = 0.0
 
     def add(self, loss: float, scores, target) -> None:
-        """Count one batch, `loss` being its mean."""
+        """Count one batch, `loss` being its mean.
+
+        Of several scores, as from a net with auxiliary heads, the first are the net's own.
+        """
+        scores = scores[0] if isinstance(scores, tuple) else scores
         n = len(target)
         self.images += n
         self.total_loss += n * loss
