@@ -40,6 +40,8 @@ setup(
         # A C++ compiler for the emulator, where the machine has none.
         "emulator": ["ziglang"],
         "plots": ["matplotlib"],
+        # Export, and the program that the tests run exported nets with.
+        "onnx": ["onnx", "onnxruntime"],
         "tutorials": ["ipykernel", "matplotlib", "nbclient", "nbformat"],
         "test": ["pytest>=8", "build"],
         "lint": ["ruff>=0.17,<0.18"],

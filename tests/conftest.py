@@ -104,7 +104,7 @@ class Backend:
 
 @pytest.fixture(
     scope="session",
-    params=["loops", "numpy", "emulator", pytest.param("cuda", marks=pytest.mark.gpu)],
+    params=["loops", "numpy", "fast", "emulator", pytest.param("cuda", marks=pytest.mark.gpu)],
 )
 def backend(request) -> Backend:
     """Each backend in turn."""
@@ -120,12 +120,33 @@ def loops() -> Backend:
 
 
 # ---------------------------------------------------------------------------
+# --sanitize: the kernels that the emulator launches are checked on the way
+# ---------------------------------------------------------------------------
+@pytest.fixture(autouse=True)
+def sanitized(request):
+    """With --sanitize, fails a test whose launches the emulator's sanitizer finds fault with."""
+    if not request.config.getoption("--sanitize"):
+        yield
+        return
+    from minicnn.emulator import checking
+
+    with checking() as found:
+        yield
+    assert found == []
+
+
+# ---------------------------------------------------------------------------
 # --strict-skips: a skip that nobody allowed fails the run
 # ---------------------------------------------------------------------------
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 
 
 def pytest_addoption(parser):
+    parser.addoption(
+        "--sanitize",
+        action="store_true",
+        help="run every launch of the emulator under its sanitizer (10 times slower)",
+    )
     parser.addoption(
         "--strict-skips",
         action="store_true",

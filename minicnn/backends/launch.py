@@ -5,6 +5,7 @@ Everything above this file is the same for both, so what runs without a GPU is w
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 
 import numpy as np
@@ -13,9 +14,10 @@ from minicnn.backends import xp
 from minicnn.paths import kernels_dir
 
 THREADS = 256  # of a block, for kernels with one thread per element
+PLAIN_SHARED = 48 * 1024  # bytes of shared memory that a kernel gets without asking for more
 
 
-def launch(file, name, grid, block, args, *, dtype, shared_mem=0):
+def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=()):
     """Run kernel `name` of `kernels/<file>` with `real` meaning `dtype`.
 
     Parameters
@@ -28,6 +30,8 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0):
         float32 or float64.
     shared_mem : int
         Dynamic shared memory in bytes.
+    defines : tuple of (str, int or str)
+        More macros, such as tile sizes: `(("BM", 64), ("BN", 64))`.
 
     Raises
     ------
@@ -37,18 +41,22 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0):
     if 0 in grid:
         return  # nothing to do, and an empty grid is an error in CUDA
     if xp(args[0]) is np:
-        _emulated(file, name, _real(dtype))(grid, block, args, shared_mem=shared_mem)
+        kernel = _emulated(file, name, _real(dtype), defines)
+        kernel(grid, block, args, shared_mem=shared_mem)
     else:
         with args[0].device:
-            kernel, parameters = _compiled(file, name, _real(dtype))
+            kernel, parameters = _compiled(file, name, _real(dtype), defines)
             from minicnn.emulator.signature import check_arguments
 
+            if shared_mem > PLAIN_SHARED:
+                kernel.max_dynamic_shared_size_bytes = shared_mem
             kernel(grid, block, check_arguments(name, parameters, args), shared_mem=shared_mem)
 
 
-def launch_each(file, name, elements, args, *, dtype):
+def launch_each(file, name, elements, args, *, dtype, defines=()):
     """Run a kernel with one thread for each of `elements` elements."""
-    launch(file, name, (-(-elements // THREADS),), (THREADS,), args, dtype=dtype)
+    grid = (-(-elements // THREADS),)
+    launch(file, name, grid, (THREADS,), args, dtype=dtype, defines=defines)
 
 
 def _real(dtype):
@@ -56,21 +64,31 @@ def _real(dtype):
 
 
 @cache
-def _emulated(file, name, real):
+def _emulated(file, name, real, defines):
     """The kernel, compiled for the CPU."""
     from minicnn.emulator import load
 
-    return load(kernels_dir() / file, name, {"real": real})
+    return load(kernels_dir() / file, name, {"real": real, **dict(defines)})
 
 
 @cache
-def _compiled(file, name, real):
+def _headers():
+    """A digest of all headers: CuPy's cache of compiled kernels sees sources and options only."""
+    digest = hashlib.sha256()
+    for path in sorted(kernels_dir().rglob("*.cuh")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _compiled(file, name, real, defines):
     """The kernel as a CuPy RawKernel, and its parameters."""
     import cupy
 
     from minicnn.emulator.signature import parse_signature
 
     source = (kernels_dir() / file).read_text()
-    options = (f"-I{kernels_dir()}", f"-Dreal={real}", "--std=c++17")
-    parameters = parse_signature(source, name, {"real": real})
+    macros = {"real": real, **dict(defines), "HEADERS": _headers()}
+    options = (f"-I{kernels_dir()}", "--std=c++17", *(f"-D{k}={v}" for k, v in macros.items()))
+    parameters = parse_signature(source, name, macros)
     return cupy.RawKernel(source, name, options), parameters

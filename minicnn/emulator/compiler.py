@@ -10,6 +10,7 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
 import os
 import platform
 import re
@@ -18,18 +19,80 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..paths import cache_dir, kernels_dir
+from .assembly import insert_hooks
+from .lines import add_table
 
 HERE = Path(__file__).resolve().parent
 SUFFIX = ".dll" if sys.platform == "win32" else ".so"
 FLAGS = [
-    "-std=c++17", "-O2", "-fvisibility=hidden", "-ffp-contract=off", "-fno-strict-aliasing",
+    "-std=c++17", "-fvisibility=hidden", "-ffp-contract=off", "-fno-strict-aliasing",
     "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-stack-protector",
-    "-nostdinc++", "-Werror=frame-larger-than=49152",  # a CUDA thread's stack has 64 KB
+    "-nostdinc++", "-Wframe-larger-than=49152",  # a CUDA thread's stack has 64 KB
 ]  # fmt: skip
+# Clang deletes endless loops unless told not to: they belong to the watchdog.
+_CLANG = ("-nostdlib++", "-Werror=frame-larger-than", "-fno-finite-loops")
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way to compile a kernel: flags for its source, and the runtime's files linked with it.
+
+    `flags` go to every compiler, `gcc` and `clang` (zig is one) to one family only; they come
+    after the general ones. `rewrite` changes the assembly text on its way to the assembler.
+    """
+
+    flags: tuple[str, ...] = ()
+    gcc: tuple[str, ...] = ()
+    clang: tuple[str, ...] = ()
+    runtime: tuple[str, ...] = ("runtime.cpp",)
+    rewrite: Callable[[str], str] | None = None
+
+    def flags_for(self, compiler: Compiler) -> tuple[str, ...]:
+        """The flags for one compiler."""
+        return self.flags + (self.clang if compiler.clang else self.gcc)
+
+
+# The runtime's functions in which a thread waits; stepping notes their calls.
+WAITING = ("syncthreads", "syncwarp", "shuffle", "ballot")
+MODES = {
+    "plain": Mode(flags=("-O2",)),
+    # Calls before each access to memory (as for ThreadSanitizer, whose library is not used: the
+    # calls go to sanitizer.cpp), each array index with known bounds, and each basic block. Little
+    # optimisation (Clang's least moves conditions out of loops already), so that accesses and lines
+    # are those of the source. Clang's driver refuses a sanitizer where it has no library for it, or
+    # links the library; behind the driver it does neither.
+    "check": Mode(
+        flags=("-DEMU_CHECK", "-fno-optimize-sibling-calls"),
+        gcc=("-Og", "-g1", "-fsanitize=thread", "-fsanitize=bounds",
+             "-fsanitize-coverage=trace-pc"),
+        clang=(
+            "-O0", "-gdwarf-4", "-gline-tables-only", "-Xclang", "-fsanitize=thread,array-bounds",
+            "-Xclang", "-fsanitize-recover=array-bounds",
+            "-mllvm", "-tsan-instrument-read-before-write=1",
+            "-fsanitize-coverage=trace-pc,no-prune",
+        ),
+        runtime=("runtime.cpp", "sanitizer.cpp"),
+        rewrite=add_table,
+    ),
+    # A call before each line and before each access to memory (see stepping.py). Without
+    # optimisation every variable lives in memory, all its life in one place. Below the stack
+    # pointer there is nothing that a call could destroy (no "red zone").
+    "step": Mode(
+        flags=(
+            "-DEMU_STEP", "-O0", "-g", "-gdwarf-4", "-fno-omit-frame-pointer", "-mno-red-zone",
+            *(f"-Demu_{name}=emu_step_{name}" for name in WAITING),
+        ),
+        gcc=("-fsanitize=thread",),
+        clang=("-Xclang", "-fsanitize=thread", "-mllvm", "-tsan-instrument-read-before-write=1"),
+        runtime=("step_runtime.cpp",),
+        rewrite=insert_hooks,
+    ),
+}  # fmt: skip
 
 
 class EmulatorError(RuntimeError):
@@ -47,6 +110,7 @@ class Compiler:
     command: tuple[str, ...]
     identity: str
     flags: tuple[str, ...]
+    clang: bool
 
 
 # ---- search ----------------------------------------------------------------------------------
@@ -99,11 +163,11 @@ def _try_command(command: tuple[str, ...]) -> Compiler | None:
     clang = "clang" in answer.stdout
     # GCC merges the static variables of templates across libraries unless told not to, and
     # libstdc++ is never used.
-    flags = ("-nostdlib++",) if clang else ("-fno-gnu-unique",)
+    flags = _CLANG if clang else ("-fno-gnu-unique", "-Werror=frame-larger-than=49152")
     if not clang and sys.platform.startswith("linux"):
         flags += ("-Wl,--as-needed",)
     identity = " ".join([os.path.realpath(path), *command[1:], version])
-    return Compiler((path, *command[1:]), identity, flags + _platform_flags())
+    return Compiler((path, *command[1:]), identity, flags + _platform_flags(), clang)
 
 
 def _try_zig() -> Compiler | None:
@@ -111,9 +175,9 @@ def _try_zig() -> Compiler | None:
         return None
     version = importlib.metadata.version("ziglang")
     # Without -mcpu zig uses every instruction of this CPU; a cache may be shared with others.
-    flags = ("-nostdlib++", "-fno-sanitize=undefined", "-mcpu=baseline")
+    flags = (*_CLANG, "-fno-sanitize=undefined", "-mcpu=baseline")
     command = (sys.executable, "-m", "ziglang", "c++")
-    return Compiler(command, f"ziglang {version}", flags + _platform_flags())
+    return Compiler(command, f"ziglang {version}", flags + _platform_flags(), clang=True)
 
 
 def _platform_flags() -> tuple[str, ...]:
@@ -130,7 +194,8 @@ def translate(source: str, label: str, name: str, parameters, defines: dict) -> 
     """C++ that compiles behind `cuda_shim.h`: the kernel's source and an entry point.
 
     - `extern __shared__ float part[];` becomes a pointer to the runtime's dynamic shared memory;
-    - every other `__shared__` variable gets a companion that reports it to the runtime;
+    - every other `__shared__`, `__device__` or `__constant__` variable gets a companion that
+      describes it to the runtime;
     - `emu_entry` unpacks an array of pointers to arguments, and calls the kernel.
 
     Line numbers are kept, so that error messages show the `.cu` file's own.
@@ -142,8 +207,8 @@ def translate(source: str, label: str, name: str, parameters, defines: dict) -> 
     )
     return (
         f'#include "cuda_shim.h"\n{macros}#line 1 "{_quoted(label)}"\n'
-        f'{_translate_shared(source)}\n#line 1 "the call of {name}"\n'
-        f"EMU_EXPORT void emu_entry(void** values) {{ {name}({unpacked}); }}\n"
+        f'{_translate_variables(source)}\n#line 1 "the call of {name}"\n'
+        f"EMU_EXPORT EMU_UNCHECKED void emu_entry(void** values) {{ {name}({unpacked}); }}\n"
     )
 
 
@@ -151,16 +216,25 @@ def _quoted(path: str) -> str:
     return path.replace("\\", "/").replace('"', "'")
 
 
-def _translate_shared(source: str) -> str:
+def _translate_variables(source: str) -> str:
     from .signature import blank_comments
 
     code, pieces, done = blank_comments(source), [], 0
-    pattern = r"\b(extern\s+)?((?:volatile\s+)?)__shared__\b([^;{}]*);"
-    for match in re.finditer(pattern, code):
+    shared = r"\b(extern\s+)?((?:volatile\s+)?)__shared__\b([^;{}]*(?:\{[^{}]*\}[^;{}]*)?);"
+    device = r"\b__(?:device|constant)__\b([^;{}()=]*(?:=[^;]*|\{[^;]*\})?);"
+    for match in re.finditer(f"{shared}|{device}", code):
+        if "#" in match.group():  # a macro that holds the word, and what follows it
+            continue
+        if code[code.rfind("\n", 0, match.start()) + 1 : match.start()].lstrip()[:1] == "#":
+            continue
         pieces.append(source[done : match.start()])
-        declare = _dynamic_shared if match.group(1) else _static_shared
-        pieces.append(declare(match.group(2), match.group(3)))
-        pieces.append("\n" * match.group().count("\n"))
+        extern, volatile, declaration, of_device = match.groups()
+        if of_device is not None:
+            kept = source[match.start() : match.end()]
+            pieces.append(kept + _companions(of_device, "device"))
+        else:
+            pieces.append((_dynamic_shared if extern else _static_shared)(volatile, declaration))
+            pieces.append("\n" * match.group().count("\n"))
         done = match.end()
     return "".join([*pieces, source[done:]])
 
@@ -178,12 +252,24 @@ def _dynamic_shared(volatile: str, declaration: str) -> str:
 
 
 def _static_shared(volatile: str, declaration: str) -> str:
+    declaration = " ".join(_without_alignment(declaration).split())
+    return f"{volatile}__shared__ {declaration};{_companions(declaration, 'shared')}"
+
+
+def _companions(declaration: str, memory: str) -> str:
+    """Statements that describe the declared variables to the runtime."""
     from .signature import split_commas
 
-    declaration = " ".join(_without_alignment(declaration).split())
-    names = [re.search(r"(\w+)\s*(?:\[.*)?$", part).group(1) for part in split_commas(declaration)]
-    companions = " ".join(f"static emu_SharedVariable emu_shared_{n}({n});" for n in names)
-    return f"{volatile}__shared__ {declaration}; {companions}"
+    text = ""
+    for part in split_commas(declaration):
+        declared = re.split(r"=|(?<=[\w\])])\s*\{", part)[0] if memory == "device" else part
+        name = re.search(r"(\w+)\s*(?:\[[^\[\]]*\]\s*)*$", declared)[1]
+        text += f" static emu_Variable emu_of_{name} = EMU_VARIABLE({name});"
+        if memory == "shared":
+            text += f" emu_declare_shared(emu_of_{name});"
+        else:
+            text += f" static emu_DeviceVariable emu_is_{name}(emu_of_{name});"
+    return text
 
 
 def _without_alignment(declaration: str) -> str:
@@ -194,36 +280,48 @@ def _without_alignment(declaration: str) -> str:
 # ---- building --------------------------------------------------------------------------------
 
 
-def build(text: str, label: str, name: str, folders: list[Path]) -> Path:
-    """The library for translated source `text`, compiled unless the cache holds it."""
-    compiler = find_compiler()
+def build(text: str, label: str, name: str, folders: list[Path], mode: str = "plain") -> Path:
+    """The library for translated source `text`, compiled unless the cache holds it.
+
+    `mode` is one of `MODES`.
+    """
+    compiler, how = find_compiler(), MODES[mode]
     include = [*folders, kernels_dir(), HERE]
-    flags = [*compiler.flags, *FLAGS, *(f"-I{folder}" for folder in include)]
-    runtime = _build_runtime(compiler)
+    flags = [*compiler.flags, *FLAGS, *how.flags_for(compiler)]
+    runtime = [_build_runtime(compiler, file) for file in how.runtime]
 
     def make(target: Path) -> None:
         source = target.with_suffix(".cpp")
         source.write_text(text, encoding="utf-8")
         what = f"kernel {name} of {label}"
-        arguments = [*flags, str(source), str(runtime), "-shared", "-o", str(target)]
+        arguments = [*flags, *(f"-I{folder}" for folder in include), str(source)]
+        if how.rewrite:
+            assembly = target.with_suffix(".s")
+            _compile(compiler, [*arguments, "-S", "-o", str(assembly)], what)
+            changed = how.rewrite(assembly.read_text(encoding="utf-8"))
+            assembly.write_text(changed, encoding="utf-8")
+            arguments = [*compiler.flags, str(assembly)]
+        arguments += [*map(str, runtime), "-shared", "-o", str(target)]
         _compile(compiler, arguments if SUFFIX == ".dll" else [*arguments, "-lm"], what)
 
     stem = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_")
-    parts = [text, *_headers(text, include), compiler.identity, *compiler.flags, *FLAGS]
-    return _cached(stem, SUFFIX, [*parts, runtime.name], make)
+    parts = [text, *_headers(text, include), compiler.identity, *flags]
+    if how.rewrite:
+        parts.append(Path(inspect.getfile(how.rewrite)).read_text(encoding="utf-8"))
+    return _cached(stem, SUFFIX, [*parts, *(file.name for file in runtime)], make)
 
 
-def _build_runtime(compiler: Compiler) -> Path:
-    """The object file of `runtime.cpp`, which goes into every kernel's library."""
-    source = HERE / "runtime.cpp"
+def _build_runtime(compiler: Compiler, file: str) -> Path:
+    """The object file of one of the runtime's files, which go into every kernel's library."""
+    source, flags = HERE / file, [*compiler.flags, *FLAGS, "-O2"]
     text = source.read_text(encoding="utf-8")
-    parts = [text, *_headers(text, [HERE]), compiler.identity, *compiler.flags, *FLAGS]
+    parts = [text, *_headers(text, [HERE]), compiler.identity, *flags]
 
     def make(target: Path) -> None:
-        arguments = [*compiler.flags, *FLAGS, "-c", str(source), "-o", str(target)]
+        arguments = [*flags, "-c", str(source), "-o", str(target)]
         _compile(compiler, arguments, "the emulator's runtime")
 
-    return _cached("runtime", ".o", parts, make)
+    return _cached(source.stem, ".o", parts, make)
 
 
 def _cached(stem: str, suffix: str, parts: list[str], make) -> Path:

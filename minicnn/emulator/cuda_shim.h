@@ -16,7 +16,12 @@
 #define __device__
 #define __host__
 #define __constant__ static
+#ifdef EMU_STEP  // one can only step into a function that is called
+#define __forceinline__ inline
+#define always_inline noinline
+#else
 #define __forceinline__ inline __attribute__((always_inline))
+#endif
 #define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 #define __grid_constant__
@@ -33,12 +38,17 @@
 // ---- built-in types and variables ---------------------------------------------------------------
 struct dim3 { unsigned x, y, z; };
 
-// No stronger alignment than the elements': on a GPU a misaligned float4 is an error, here it
-// must not crash Python. The launchers check the arrays themselves.
+// On a GPU a misaligned float4 is an error. Here it must not crash Python, so a float4 has no
+// stronger alignment than a float; only in check mode, where it is found before it happens.
+#ifdef EMU_CHECK
+#define EMU_ALIGN(bytes) alignas((bytes) < 16 ? (bytes) : 16)
+#else
+#define EMU_ALIGN(bytes)
+#endif
 #define EMU_VECTOR(T, NAME) \
-    struct NAME##2 { T x, y; }; \
+    struct EMU_ALIGN(2 * sizeof(T)) NAME##2 { T x, y; }; \
     struct NAME##3 { T x, y, z; }; \
-    struct NAME##4 { T x, y, z, w; }; \
+    struct EMU_ALIGN(4 * sizeof(T)) NAME##4 { T x, y, z, w; }; \
     static inline NAME##2 make_##NAME##2(T x, T y) { return {x, y}; } \
     static inline NAME##3 make_##NAME##3(T x, T y, T z) { return {x, y, z}; } \
     static inline NAME##4 make_##NAME##4(T x, T y, T z, T w) { return {x, y, z, w}; }
@@ -55,7 +65,8 @@ extern const uint3 threadIdx, blockIdx;
 extern const dim3 blockDim, gridDim;
 extern unsigned char emu_dynamic_shared[];
 
-void emu_register_shared(void* variable, size_t bytes);
+void emu_register_shared(struct emu_Variable* variable);
+int emu_printf(const char* format, ...) __attribute__((format(printf, 1, 2)));
 void emu_syncthreads(const char* file, int line);
 void emu_syncwarp(unsigned mask, const char* file, int line);
 unsigned long long emu_shuffle(unsigned long long value, int source, unsigned mask,
@@ -67,23 +78,71 @@ void emu_fail(const char* what, const char* file, int line);
 #pragma GCC visibility pop
 #define warpSize 32
 
-// A static object beside each __shared__ variable (put there by compiler.py): it tells the
-// runtime which bytes to poison at the start of a block.
-struct emu_SharedVariable {
-    template <class T> explicit emu_SharedVariable(T& variable) {
-        emu_register_shared((void*)&variable, sizeof(T));
-    }
+// ---- variables that all threads see -------------------------------------------------------------
+// compiler.py puts a description beside each __shared__, __device__ or __constant__ variable: the
+// runtime poisons shared memory at the start of a block, and the sanitizer knows names and bounds.
+struct emu_Variable {
+    const char* name;
+    const volatile void* address;
+    size_t bytes, item;  // of the whole, of one element
+    int rank, dims[4];
+    bool known;
+    emu_Variable* next;
 };
+
+template <class T> struct emu_Shape {
+    typedef T item;
+    enum { rank = 0 };
+    static constexpr int length(int) { return 0; }
+};
+template <class T, size_t N> struct emu_Shape<T[N]> {
+    typedef typename emu_Shape<T>::item item;
+    enum { rank = 1 + emu_Shape<T>::rank };
+    static constexpr int length(int axis) { return axis ? emu_Shape<T>::length(axis - 1) : (int)N; }
+};
+#define EMU_VARIABLE(v) { \
+    #v, &v, sizeof v, sizeof(typename emu_Shape<decltype(v)>::item), emu_Shape<decltype(v)>::rank, \
+    {emu_Shape<decltype(v)>::length(0), emu_Shape<decltype(v)>::length(1), \
+     emu_Shape<decltype(v)>::length(2), emu_Shape<decltype(v)>::length(3)}, false, nullptr}
+
+// In check mode what the shim itself does to memory is not instrumented.
+#ifdef EMU_CHECK
+#define EMU_UNCHECKED __attribute__((no_sanitize("thread")))
+#else
+#define EMU_UNCHECKED
+#endif
+
+EMU_UNCHECKED static inline void emu_declare_shared(emu_Variable& variable) {
+    if (!variable.known) emu_register_shared(&variable);
+}
+#ifdef EMU_CHECK
+extern "C" __attribute__((visibility("hidden"))) void emu_register_device(emu_Variable* variable);
+struct emu_DeviceVariable {
+    explicit emu_DeviceVariable(emu_Variable& variable) { emu_register_device(&variable); }
+};
+#else
+struct emu_DeviceVariable {
+    explicit constexpr emu_DeviceVariable(emu_Variable&) {}
+};
+#endif
+// A lock in the C library must not be held when the watchdog ends a launch.
+#define printf(...) emu_printf(__VA_ARGS__)
 
 // ---- waiting for others -------------------------------------------------------------------------
 // The default arguments are the caller's file and line: they end up in error messages.
 #define EMU_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
 
-static inline void __syncthreads(EMU_HERE) { emu_syncthreads(file, line); }
+// A macro, so that all of it is on the caller's line.
+#define __syncthreads() emu_syncthreads(__FILE__, __LINE__)
 static inline void __syncwarp(unsigned mask = 0xffffffffu, EMU_HERE) {
     emu_syncwarp(mask, file, line);
 }
+#ifdef EMU_CHECK
+extern "C" __attribute__((visibility("hidden"))) void emu_threadfence(void);
+static inline void __threadfence() { emu_threadfence(); }
+#else
 static inline void __threadfence() {}
+#endif
 static inline void __threadfence_block() {}
 
 static inline unsigned __ballot_sync(unsigned mask, int predicate, EMU_HERE) {
@@ -136,8 +195,15 @@ static inline void __trap(EMU_HERE) { emu_fail("__trap() was called", file, line
 
 // ---- atomics ------------------------------------------------------------------------------------
 // Fibers change places only where they wait, so plain reads and writes are atomic already.
+#ifdef EMU_CHECK
+extern "C" __attribute__((visibility("hidden")))
+void emu_atomic(const volatile void* address, size_t bytes, const char* file, int line);
+#else
+#define emu_atomic(address, bytes, file, line) ((void)0)
+#endif
 #define EMU_ATOMIC(T, NAME, UPDATED) \
-    static inline T NAME(T* address, T value) { \
+    EMU_UNCHECKED static inline T NAME(T* address, T value, EMU_HERE) { \
+        emu_atomic(address, sizeof(T), file, line); \
         T old = *address; \
         *address = UPDATED; \
         return old; \
@@ -150,7 +216,8 @@ static inline void __trap(EMU_HERE) { emu_fail("__trap() was called", file, line
     EMU_ATOMIC(T, atomicAnd, old & value) \
     EMU_ATOMIC(T, atomicOr, old | value) \
     EMU_ATOMIC(T, atomicXor, old ^ value) \
-    static inline T atomicCAS(T* address, T expected, T value) { \
+    EMU_UNCHECKED static inline T atomicCAS(T* address, T expected, T value, EMU_HERE) { \
+        emu_atomic(address, sizeof(T), file, line); \
         T old = *address; \
         if (old == expected) *address = value; \
         return old; \
@@ -160,12 +227,14 @@ EMU_ATOMIC_INTEGER(unsigned)
 EMU_ATOMIC_INTEGER(unsigned long long)
 EMU_ATOMIC(int, atomicSub, old - value)
 EMU_ATOMIC(unsigned, atomicSub, old - value)
+EMU_ATOMIC(unsigned, atomicInc, old >= value ? 0 : old + 1)
+EMU_ATOMIC(unsigned, atomicDec, old == 0 || old > value ? value : old - 1)
 EMU_ATOMIC(float, atomicAdd, old + value)
 EMU_ATOMIC(double, atomicAdd, old + value)
 EMU_ATOMIC(float, atomicExch, value)
 
 // ---- arithmetic ---------------------------------------------------------------------------------
-template <class T> static inline T __ldg(const T* address) { return *address; }
+#define __ldg(address) (*(address))  // a macro: the read is the caller's, on the caller's line
 
 #define EMU_MIN_MAX(T) \
     static inline T min(T a, T b) { return b < a ? b : a; } \
@@ -226,6 +295,11 @@ static inline double emu_rsqrt(double x) { return 1.0 / sqrt(x); }
 #define __fmaf_rn(x, y, z) fmaf(x, y, z)
 #define __fsqrt_rn(x) sqrtf(x)
 #define __frcp_rn(x) (1.0f / (float)(x))
+#define __dadd_rn(x, y) ((double)(x) + (double)(y))
+#define __dsub_rn(x, y) ((double)(x) - (double)(y))
+#define __dmul_rn(x, y) ((double)(x) * (double)(y))
+#define __ddiv_rn(x, y) ((double)(x) / (double)(y))
+#define __dsqrt_rn(x) sqrt((double)(x))
 
 // ---- bits ---------------------------------------------------------------------------------------
 template <class To, class From> static inline To emu_reinterpret(From from) {
@@ -250,3 +324,17 @@ static inline unsigned __umulhi(unsigned a, unsigned b) {
 static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
     return (unsigned long long)((unsigned __int128)a * b >> 64);
 }
+
+// ---- memory, in check mode ----------------------------------------------------------------------
+#ifdef EMU_CHECK  // Clang inserts these calls itself, GCC does not
+#pragma GCC visibility push(hidden)
+extern "C" {
+void* __tsan_memcpy(void* to, const void* from, size_t bytes);
+void* __tsan_memmove(void* to, const void* from, size_t bytes);
+void* __tsan_memset(void* to, int value, size_t bytes);
+}
+#pragma GCC visibility pop
+#define memcpy(to, from, bytes) __tsan_memcpy(to, from, bytes)
+#define memmove(to, from, bytes) __tsan_memmove(to, from, bytes)
+#define memset(to, value, bytes) __tsan_memset(to, value, bytes)
+#endif

@@ -5,16 +5,9 @@
 // about 10 ns. (ucontext does the same with two system calls, 20 times slower; an operating
 // system's thread for each CUDA thread would be 10 times slower still.)
 #pragma once
-#include <stdint.h>
 #include <string.h>
-#ifdef _WIN32
-#define WIN32_LEAN_AND_MEAN
-#include <windows.h>
-#define EMU_EXPORT extern "C" __declspec(dllexport)
-#else
-#include <sys/mman.h>
-#define EMU_EXPORT extern "C" __attribute__((visibility("default")))
-#endif
+
+#include "runtime.h"
 
 // ---- switching stacks ---------------------------------------------------------------------------
 // emu_switch(&save, load): suspends the caller, leaving its stack pointer in `save`, and continues
@@ -143,11 +136,7 @@ emu_switch:
 // One stack for each thread of the largest block, each with an inaccessible page below it, so that
 // a stack overflow stops the program instead of corrupting a neighbour. The operating system
 // provides memory only for the pages that are used: about one per stack.
-enum { max_threads = 1024, stack_bytes = 64 * 1024, guard_bytes = 16 * 1024 };
-static const size_t stack_stride = stack_bytes + guard_bytes;
-static char* stacks;
-
-EMU_EXPORT void* emu_new_stacks() {
+static inline void* new_stacks() {
     size_t bytes = max_threads * stack_stride;
 #ifdef _WIN32
     char* base = (char*)VirtualAlloc(0, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
@@ -166,7 +155,7 @@ EMU_EXPORT void* emu_new_stacks() {
 
 // Makes stack `number` look like one that was suspended just before the first instruction of
 // `function`, and returns its stack pointer.
-static void* prepare_stack(int number, void (*function)()) {
+static inline void* prepare_stack(int number, void (*function)()) {
     char* bottom = stacks + number * stack_stride + guard_bytes;
     // Stacks lie a multiple of 4096 bytes apart: without this shift, the tops of all of them
     // would compete for the same few lines of the L1 cache.

@@ -7,6 +7,9 @@ import operator
 import os
 import struct
 import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +23,16 @@ MAX_BLOCK = (1024, 1024, 64)
 MAX_THREADS = 1024
 MAX_SHARED = 227 * 1024
 ORDERS = {"forward": 0, "reverse": 1, "shuffled": 2}
+TIMEOUT = 10.0  # seconds
 
 # A kernel's library keeps the launch it is running in global variables, and all libraries share
 # the stacks: one launch at a time.
 _lock = threading.RLock()
 _kernels: dict[Path, Kernel] = {}
 _stacks: ctypes.c_void_p | None = None
+
+# A function that launches come to instead of running: the sanitizer's (see sanitizer.checking).
+instead: ContextVar[Callable | None] = ContextVar("minicnn_emulator_instead", default=None)
 
 
 def _renew_lock() -> None:
@@ -67,13 +74,28 @@ def load(source: str | Path, name: str, defines: dict | None = None) -> Kernel:
         If the kernel does not compile.
     """
     defines = dict(defines or {})
-    text, label, folders = _read(source, name)
-    parameters = parse_signature(text, name, defines)
-    library = build(translate(text, label, name, parameters, defines), label, name, folders)
+    source = Source(*_read(source, name), defines)
+    parameters = parse_signature(source.text, name, defines)
+    library = source.build(name, parameters, "plain")
     with _lock:
         if library not in _kernels:
-            _kernels[library] = Kernel(name, parameters, library)
+            _kernels[library] = Kernel(name, parameters, library, source)
         return _kernels[library]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kernel's source: its text, what errors call it, the folders of its headers, its macros."""
+
+    text: str
+    label: str
+    folders: list[Path]
+    defines: dict
+
+    def build(self, name: str, parameters: tuple, mode: str) -> Path:
+        """The library of kernel `name`, compiled in one of compiler.py's modes."""
+        text = translate(self.text, self.label, name, parameters, self.defines)
+        return build(text, self.label, name, self.folders, mode)
 
 
 def _read(source: str | Path, name: str) -> tuple[str, str, list[Path]]:
@@ -100,17 +122,19 @@ class Kernel:
     parameters : tuple of Parameter
     library : Path
         The compiled file.
+    source : Source
+        What it was compiled from.
     """
 
-    def __init__(self, name: str, parameters: tuple, library: Path):
-        self.name, self.parameters, self.library = name, parameters, library
+    def __init__(self, name: str, parameters: tuple, library: Path, source: Source):
+        self.name, self.parameters, self.library, self.source = name, parameters, library, source
         self._code = ctypes.CDLL(str(library))
         self._entry = ctypes.cast(self._code.emu_entry, ctypes.c_void_p)
         self._launch = self._code.emu_launch
         pointer, number = ctypes.c_void_p, ctypes.c_uint
         self._launch.argtypes = (
             pointer, pointer, number * 3, number * 3, number, ctypes.c_int, ctypes.c_uint64,
-            pointer,
+            pointer, ctypes.c_double,
         )  # fmt: skip
         self._code.emu_message.restype = ctypes.c_char_p
         # Every argument takes one 8-byte cell; the kernel is given the cells' addresses.
@@ -123,7 +147,9 @@ class Kernel:
     def __repr__(self) -> str:
         return f"Kernel({self.name}({', '.join(map(str, self.parameters))}))"
 
-    def __call__(self, grid, block, args, shared_mem=0, *, order="forward", seed=0) -> None:
+    def __call__(
+        self, grid, block, args, shared_mem=0, *, order="forward", seed=0, timeout=TIMEOUT
+    ) -> None:
         """Runs the kernel for every thread of the grid, and returns when all are done.
 
         Parameters
@@ -140,39 +166,56 @@ class Kernel:
             that depends on it is a race.
         seed : int
             Chooses the shuffled order.
+        timeout : float
+            Seconds that one block may take: a block that takes longer is taken to be in an endless
+            loop. 0: for ever. (Windows cannot interrupt a launch; `check` can, everywhere.)
 
         Raises
         ------
         EmulatorError
-            If threads wait for each other for ever, reach different barriers, or call
-            `__trap()` or fail an `assert`; arrays keep what was written until then.
+            If threads wait for each other for ever, reach different barriers, call `__trap()`,
+            fail an `assert` or never finish; arrays keep what was written until then.
         TypeError, ValueError
             If the launch or an argument is not what CUDA or the kernel accepts.
         """
-        global _stacks
-        grid = _dimensions(self.name, "grid", grid, MAX_GRID)
-        block = _dimensions(self.name, "block", block, MAX_BLOCK)
-        shared_mem = _check_launch(self.name, block, shared_mem, order)
-        values = check_arguments(self.name, self.parameters, args)
-        cells = [_cell(self.name, p, v) for p, v in zip(self.parameters, values, strict=True)]
+        call_instead = instead.get()
+        if call_instead is not None:
+            call_instead(self, grid, block, args, shared_mem, order, seed, timeout)
+            return
+        prepared = self.prepare(grid, block, args, shared_mem, order, seed, timeout)
         with _lock:
-            if _stacks is None:
-                _stacks = _new_stacks(self._code)
-            self._cells.pack_into(self._buffer, 0, *cells)
-            failed = self._launch(
-                self._entry, self._addresses, grid, block, shared_mem, ORDERS[order],
-                seed % 2**64, _stacks,
-            )  # fmt: skip
+            failed = self.run(*prepared)
             message = self._code.emu_message().decode(errors="replace") if failed else ""
         if failed:
             raise EmulatorError(f"{self.name}: {message}")
+
+    def prepare(self, grid, block, args, shared_mem, order, seed, timeout) -> tuple:
+        """The values of a launch's arguments, and the launch's settings, all checked."""
+        grid = _dimensions(self.name, "grid", grid, MAX_GRID)
+        block = _dimensions(self.name, "block", block, MAX_BLOCK)
+        shared_mem = _check_launch(self.name, block, shared_mem, order)
+        if not isinstance(timeout, (int, float)) or not 0 <= timeout < 1e9:
+            raise ValueError(f"{self.name}: timeout is {timeout!r}; pass seconds, or 0 for ever")
+        values = check_arguments(self.name, self.parameters, args)
+        return values, grid, block, shared_mem, ORDERS[order], seed % 2**64, float(timeout)
+
+    def run(self, values, grid, block, shared_mem, order, seed, timeout) -> int:
+        """Launches with what `prepare` returned, while holding `_lock`; 1 if it failed."""
+        global _stacks
+        cells = [_cell(self.name, p, v) for p, v in zip(self.parameters, values, strict=True)]
+        if _stacks is None:
+            _stacks = _new_stacks(self._code)
+        self._cells.pack_into(self._buffer, 0, *cells)
+        return self._launch(
+            self._entry, self._addresses, grid, block, shared_mem, order, seed, _stacks, timeout
+        )
 
 
 def _new_stacks(code: ctypes.CDLL) -> ctypes.c_void_p:
     code.emu_new_stacks.restype = ctypes.c_void_p
     stacks = code.emu_new_stacks()
     if not stacks:
-        raise MemoryError("the emulator cannot reserve 80 MB of address space for its stacks")
+        raise MemoryError("the emulator cannot reserve 96 MB of address space for its stacks")
     return ctypes.c_void_p(stacks)
 
 

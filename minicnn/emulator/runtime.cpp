@@ -18,40 +18,32 @@
 #include <stdio.h>
 
 #include "fibers.h"
+#include "runtime.h"
+#include "watchdog.h"
 
 // ---- the state of a launch ----------------------------------------------------------------------
-struct Index { unsigned x, y, z; };
-
-enum Operation { running, at_syncthreads, at_syncwarp, at_shuffle, at_ballot, finished };
 static const char* const operation_names[] = {
     "running", "__syncthreads()", "__syncwarp()", "a shuffle", "a vote", "finished"};
-
-struct Thread {
-    void* stack_pointer;          // where it is suspended
-    Index index;                  // its threadIdx
-    int number;                   // its position in the block; warp = number / 32
-    Operation operation;          // what it is waiting at
-    const char* file;             // ... and where
-    int line;
-    unsigned mask;                // a warp operation: the lanes that take part,
-    int source;                   // the lane a shuffle reads,
-    unsigned long long value;     // the value given, and once released, the value received
-};
 
 #pragma GCC visibility push(hidden)
 extern "C" {  // the kernel's view: see cuda_shim.h
 Index threadIdx, blockIdx, blockDim, gridDim;
 alignas(1024) unsigned char emu_dynamic_shared[227 * 1024];
 }
+Thread* current;
+Thread threads[max_threads];
+int thread_count;
+Failure failure;
+Observer observer;
+Variable* shared_variables;
+char* stacks;
 #pragma GCC visibility pop
 
 static void (*kernel)(void**);
 static void** arguments;
 static void* launch_stack_pointer;           // where emu_launch itself is suspended
 
-static Thread threads[max_threads];
-static Thread* current;
-static int thread_count, started, alive;     // of the current block
+static int started, alive;                   // of the current block's threads
 static int order[max_threads];               // the thread numbers in the order they start
 static int free_stacks[max_threads], free_count;
 static int next_stack;                       // handed to a fiber that starts
@@ -63,102 +55,8 @@ static int barrier_count;
 static unsigned warp_alive[32], warp_waiting[32];  // one bit per lane
 
 static char message[4096];
-static bool failed;
 
-struct SharedVariable { void* address; size_t bytes; };
-static SharedVariable shared_variables[256];
-static int shared_count;
-
-// ---- errors -------------------------------------------------------------------------------------
-static void append(const char* format, ...) {
-    size_t used = strlen(message);
-    va_list values;
-    va_start(values, format);
-    vsnprintf(message + used, sizeof message - used, format, values);
-    va_end(values);
-}
-
-static const char* base_name(const char* path) {
-    const char* name = path;
-    for (; *path; path++)
-        if (*path == '/' || *path == '\\') name = path + 1;
-    return name;
-}
-
-static void append_block() { append("block (%u, %u, %u)", blockIdx.x, blockIdx.y, blockIdx.z); }
-
-static void append_thread(const Thread* t) {
-    append("thread (%u, %u, %u)", t->index.x, t->index.y, t->index.z);
-}
-
-static void append_place(const char* file, int line) {
-    append("line %d of %s", line, base_name(file));
-}
-
-// Gives up the launch: every suspended call is forgotten, and emu_launch returns.
-[[noreturn]] static void give_up() {
-    void* forgotten;
-    failed = true;
-    emu_switch(&forgotten, launch_stack_pointer);
-    __builtin_unreachable();
-}
-
-extern "C" void emu_fail(const char* what, const char* file, int line) {
-    append_block();
-    append(", ");
-    append_thread(current);
-    append(", ");
-    append_place(file, line);
-    append(": %s", what);
-    give_up();
-}
-
-static bool same_place(const Thread* a, const Thread* b) {
-    return a->operation == b->operation && a->line == b->line && !strcmp(a->file, b->file);
-}
-
-static void append_waiting(const Thread* t) {
-    append_thread(t);
-    append(" waits in %s at ", operation_names[t->operation]);
-    append_place(t->file, t->line);
-}
-
-// Two threads that should be at the same barrier or warp operation and are not.
-[[noreturn]] static void fail_divergent(const Thread* a, const Thread* b) {
-    append_block();
-    append(": divergent %s: ", operation_names[a->operation]);
-    append_waiting(a);
-    append(", but ");
-    append_waiting(b);
-    append("; all must reach the same one");
-    give_up();
-}
-
-// Nobody can run and some threads still wait: lists where, one line per run of equal threads.
-static void report_deadlock() {
-    failed = true;
-    append_block();
-    append(": deadlock: every thread that is left waits for others that never come");
-    for (int first = 0, last, lines = 0; first < thread_count && lines < 8; first = last + 1) {
-        for (last = first; last + 1 < thread_count; last++) {
-            const Thread *a = &threads[first], *b = &threads[last + 1];
-            if (a->operation != b->operation) break;
-            if (a->operation != finished && !same_place(a, b)) break;
-        }
-        append("\n  ");
-        if (last > first) {
-            append_thread(&threads[first]);
-            append(" to ");
-        }
-        if (threads[last].operation == finished) {
-            append_thread(&threads[last]);
-            append(" finished");
-        } else {
-            append_waiting(&threads[last]);
-        }
-        lines++;
-    }
-}
+#include "failures.h"
 
 // ---- who runs next ------------------------------------------------------------------------------
 static void run_fresh_threads();
@@ -197,6 +95,7 @@ static void open_barrier() {
         if (!same_place(barrier[0], barrier[i])) fail_divergent(barrier[0], barrier[i]);
     for (int i = 0; i < barrier_count; i++) make_ready(barrier[i]);
     barrier_count = 0;
+    if (observer.barrier_opened) observer.barrier_opened();
 }
 
 // What a warp operation gives to `lane`, seen when all lanes of `group` wait in it.
@@ -226,12 +125,14 @@ static void try_release_lanes(int warp_number, unsigned mask) {
         if (warp[lane].operation != first->operation) fail_divergent(first, &warp[lane]);
         results[lane] = received(warp, lane, group);
     }
+    bool orders_memory = first->operation == at_syncwarp;  // shuffles and votes do not
     for (int lane = 0; lane < 32; lane++) {
         if (!(group >> lane & 1)) continue;
         warp[lane].value = results[lane];
         make_ready(&warp[lane]);
     }
     warp_waiting[warp_number] &= ~group;
+    if (orders_memory && observer.warp_synced) observer.warp_synced(warp_number, group);
 }
 
 static void finish_thread() {
@@ -267,9 +168,24 @@ static void run_fresh_threads() {
 #pragma GCC visibility push(hidden)
 extern "C" int emu_lane() { return current->number % 32; }
 
-extern "C" void emu_register_shared(void* variable, size_t bytes) {
-    if (shared_count < 256) shared_variables[shared_count++] = {variable, bytes};
-    memset(variable, 0xff, bytes);
+// A thread passes the declaration of a shared variable for the first time.
+extern "C" void emu_register_shared(Variable* variable) {
+    variable->next = shared_variables;
+    shared_variables = variable;
+    variable->known = true;
+    memset((void*)variable->address, 0xff, variable->bytes);
+    if (observer.variable_declared) observer.variable_declared(variable);
+}
+
+extern "C" int emu_printf(const char* format, ...) {
+    va_list values;
+    va_start(values, format);
+    in_c_library = true;
+    int written = vprintf(format, values);
+    in_c_library = false;
+    va_end(values);
+    if (overdue) end_overdue_launch();
+    return written;
 }
 
 extern "C" void emu_syncthreads(const char* file, int line) {
@@ -345,23 +261,20 @@ static void begin_block(uint64_t block, unsigned shared_bytes) {
     // A GPU's shared memory holds rubbish at first. All ones are a NaN: a kernel that reads
     // before it writes shows it in its result.
     memset(emu_dynamic_shared, 0xff, shared_bytes);
-    for (int i = 0; i < shared_count; i++)
-        memset(shared_variables[i].address, 0xff, shared_variables[i].bytes);
+    for (Variable* each = shared_variables; each; each = each->next)
+        memset((void*)each->address, 0xff, each->bytes);
+    if (observer.block_started) observer.block_started(block);
 }
 
 static uint64_t common_divisor(uint64_t a, uint64_t b) { return b ? common_divisor(b, a % b) : a; }
 
-// Runs all blocks; returns 0, or 1 if the launch failed (emu_message() says why).
-EMU_EXPORT int emu_launch(void (*entry)(void**), void** entry_arguments, const unsigned* grid,
-                          const unsigned* block, unsigned shared_bytes, int how, uint64_t seed,
-                          void* stack_memory) {
+static void prepare_launch(void (*entry)(void**), void** entry_arguments, const unsigned* grid,
+                           const unsigned* block, void* stack_memory) {
     kernel = entry;
     arguments = entry_arguments;
     stacks = (char*)stack_memory;
-    random_state = seed * 0x9e3779b97f4a7c15ull + 0x9e3779b97f4a7c15ull;
-    if (!random_state) random_state = 1;
     message[0] = 0;
-    failed = false;
+    failure = {};
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {block[0], block[1], block[2]};
     thread_count = (int)(block[0] * block[1] * block[2]);
@@ -371,28 +284,52 @@ EMU_EXPORT int emu_launch(void (*entry)(void**), void** entry_arguments, const u
         threads[i].index.y = i / block[0] % block[1];
         threads[i].index.z = i / block[0] / block[1];
     }
-    order_threads((Order)how);
     free_count = max_threads;
     for (int i = 0; i < max_threads; i++) free_stacks[i] = max_threads - 1 - i;
+}
 
-    // The order of blocks: steps of 1, of -1, or of a random number without a common divisor with
-    // the number of blocks, which visits each of them once.
-    uint64_t blocks = (uint64_t)grid[0] * grid[1] * grid[2], step = 1, at = 0;
+static void run_block(uint64_t block, unsigned shared_bytes) {
+    begin_block(block, shared_bytes);
+    leave(&launch_stack_pointer);
+    if (alive && !failure.kind) report_deadlock();
+    blocks_done++;
+}
+
+// The order of blocks: steps of 1, of -1, or of a random number without a common divisor with the
+// number of blocks, which visits each of them once.
+static void run_blocks(uint64_t blocks, unsigned shared_bytes, Order how) {
+    uint64_t step = 1, at = 0;
     if (how == reverse) at = step = blocks - 1;
     if (how == shuffled) {
         at = random_below(blocks);
         do step = 1 + random_below(blocks); while (common_divisor(step, blocks) != 1);
     }
-    for (uint64_t done = 0; done < blocks && !failed; done++) {
+    for (uint64_t done = 0; done < blocks && !failure.kind; done++) {
         if (how == shuffled) order_threads(shuffled);
-        begin_block(at, shared_bytes);
+        run_block(at, shared_bytes);
         at += step;
         if (at >= blocks) at -= blocks;
-        leave(&launch_stack_pointer);
-        if (alive && !failed) report_deadlock();
     }
-    fflush(stdout);  // what kernels printed
-    return failed;
 }
 
+// Runs all blocks; returns 0, or 1 if the launch failed (emu_message() says why).
+EMU_EXPORT int emu_launch(void (*entry)(void**), void** entry_arguments, const unsigned* grid,
+                          const unsigned* block, unsigned shared_bytes, int how, uint64_t seed,
+                          void* stack_memory, double timeout) {
+    prepare_launch(entry, entry_arguments, grid, block, stack_memory);
+    patience = timeout;
+    random_state = seed * 0x9e3779b97f4a7c15ull + 0x9e3779b97f4a7c15ull;
+    if (!random_state) random_state = 1;
+    order_threads((Order)how);
+
+    start_watchdog();
+    run_blocks((uint64_t)grid[0] * grid[1] * grid[2], shared_bytes, (Order)how);
+    stop_watchdog();
+    if (failure.kind == timed_out && !message[0]) append_overdue();
+    fflush(stdout);  // what kernels printed
+    return failure.kind != no_failure;
+}
+
+EMU_EXPORT void* emu_new_stacks() { return new_stacks(); }
 EMU_EXPORT const char* emu_message() { return message; }
+EMU_EXPORT const Failure* emu_failure() { return &failure; }

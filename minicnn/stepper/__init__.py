@@ -10,6 +10,9 @@
 
 Each of these is an object with the arrays in it, and reads as text in a terminal and as a table in
 a notebook. `minicnn.stepper.terminal.walk(steps)` walks with single keys.
+
+`kernel_terminal.walk_kernel(walk)` does the same for one thread of a CUDA kernel, line by line: see
+`minicnn.emulator.step`.
 """
 
 from minicnn.stepper.lens import Lens, Term
