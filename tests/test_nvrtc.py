@@ -11,19 +11,27 @@ from pathlib import Path
 
 import pytest
 
+from minicnn.backends.cuda.ladder import named, needed_capability
+from minicnn.backends.cuda.matmul import RUNGS
 from minicnn.paths import kernels_dir
 
-ARCHITECTURES = ["sm_75", "sm_80", "sm_90"]  # T4, A100, H100
+CAPABILITIES = [(7, 5), (8, 0), (9, 0)]  # T4, A100, H100
 
 
 def sources():
-    """Each `.cu` file, once for each type it can be compiled for."""
+    """Each `.cu` file, for each type it can be compiled for and each GPU it does not rule out."""
     folder = kernels_dir()
     for path in sorted(folder.rglob("*.cu")):
         name = path.relative_to(folder).as_posix()
         generic = re.search(r"\breal\b", path.read_text(encoding="utf-8"))
         for real in ("float", "double") if generic else ("float",):
-            yield pytest.param(path, real, id=f"{name}-{real}")
+            for architecture in architectures(name):
+                yield pytest.param(path, real, architecture, id=f"{name}-{real}-{architecture}")
+
+
+def architectures(file):
+    """The GPUs that the file can be compiled for: all, or those from its `// Needs: sm_..` on."""
+    return [named(there) for there in CAPABILITIES if there >= needed_capability(file)]
 
 
 def cubin(nvrtc, source, name, architecture, *options):
@@ -44,13 +52,12 @@ def needs(log):
     entries = re.split(r"Compiling entry function", log)[1:]
     for entry in entries:
         kernel = re.match(r" '(\w+)'", entry).group(1)
-        spilled = re.search(r"(\d+) bytes spill stores", entry).group(1)
+        spilled = map(int, re.findall(r"(\d+) bytes spill stores", entry))  # and what it calls
         registers = re.search(r"Used (\d+) registers", entry).group(1)
-        yield kernel, int(registers), int(spilled)
+        yield kernel, int(registers), sum(spilled)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(("path", "real"), list(sources()))
+@pytest.mark.parametrize(("path", "real", "architecture"), list(sources()))
 def test_every_kernel_compiles(nvrtc, path: Path, real, architecture):
     source = path.read_text(encoding="utf-8")
     include = f"-I{kernels_dir()}"
@@ -61,6 +68,17 @@ def test_every_kernel_compiles(nvrtc, path: Path, real, architecture):
     assert kernels, f"{path} has no kernel in it"
     for kernel, registers, spilled in kernels:
         print(f"{kernel}<{real}> {architecture}: {registers} registers, {spilled} bytes spilled")
+
+
+def test_a_newer_gpu_is_asked_for():
+    assert architectures("matmul/tiled.cu") == ["sm_75", "sm_80", "sm_90"]
+    assert architectures("matmul/tf32.cu") == ["sm_80", "sm_90"]
+
+
+def test_an_older_gpu_is_refused(nvrtc):
+    source = (kernels_dir() / "matmul" / "tf32.cu").read_text(encoding="utf-8")
+    with pytest.raises(AssertionError, match="needs sm_80"):
+        cubin(nvrtc, source, "tf32.cu", "sm_75", f"-I{kernels_dir()}", "-Dreal=float")
 
 
 def test_a_broken_source_fails(nvrtc):
@@ -87,3 +105,31 @@ def test_spills_are_read(nvrtc):
     _, log = cubin(nvrtc, source, "spill.cu", "sm_80", "--maxrregcount=16")
     ((kernel, registers, spilled),) = needs(log)
     assert kernel == "spill" and registers <= 24 and spilled > 0
+
+
+# ---------------------------------------------------------------------------
+# Tiles and layouts are macros: the rungs of the matrix product, compiled for each of them
+# ---------------------------------------------------------------------------
+def variants():
+    """Each rung with tiles in registers, for each way in which the factors can lie."""
+    for name, rung in RUNGS.items():
+        if not rung.layouts:
+            continue
+        for a_along_k, b_along_k in ((1, 0), (1, 1), (0, 0), (0, 1)):
+            for vector in (1,) if rung.in_fours else (1, 0):
+                layout = (("A_ALONG_K", a_along_k), ("B_ALONG_K", b_along_k), ("VECTOR", vector))
+                words = f"{name}-{'nt'[not a_along_k]}{'nt'[b_along_k]}-{1 + 3 * vector}"
+                yield pytest.param(rung, rung.defines + layout, id=words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rung", "defines"), list(variants()))
+def test_no_product_spills(nvrtc, rung, defines):
+    source = (kernels_dir() / rung.file).read_text(encoding="utf-8")
+    options = [f"-I{kernels_dir()}", "-Dreal=float", *(f"-D{k}={v}" for k, v in defines)]
+    for architecture in architectures(rung.file):
+        _, log = cubin(nvrtc, source, rung.file, architecture, *options)
+        assert "warning" not in log, log
+        for kernel, registers, spilled in needs(log):
+            print(f"{kernel} {architecture}: {registers} registers, {spilled} bytes spilled")
+            assert spilled == 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from minicnn.backends import xp
-from minicnn.backends.cuda.arrays import column_sum, contiguous
+from minicnn.backends.cuda.arrays import contiguous
+from minicnn.backends.cuda.reduction import column_sum
 from minicnn.backends.launch import launch, launch_each
 from minicnn.layout import nchw
 

@@ -1,81 +1,48 @@
-"""Convolution as kernels: im2col, a matrix product, col2im; a kernel of its own where depthwise."""
+"""Convolution as kernels: a rung of the ladder; a kernel of its own where depthwise."""
 
 from __future__ import annotations
 
 from minicnn.backends import xp
-from minicnn.backends.cuda.arrays import column_sum, matmul
+from minicnn.backends.algorithm import current_algorithm
+from minicnn.backends.cuda import convolution
+from minicnn.backends.cuda.columns import col2im, im2col
 from minicnn.backends.cuda.epilogue import CODES, InKernel
+from minicnn.backends.cuda.reduction import column_sum
 from minicnn.backends.launch import launch, launch_each
 from minicnn.layout import filter_rows, nchw, nhwc, output_size, rows
 
 
-# ---------------------------------------------------------------------------
-# Array functions
-# ---------------------------------------------------------------------------
-def im2col(xh, size, kernel, stride, padding, dilation):
-    """The windows of xh (N, H, W, C) as rows: (N*OH*OW, KH*KW*C), for size (OH, OW)."""
-    N, H, W, C = xh.shape
-    col = xp(xh).empty((N * size[0] * size[1], kernel[0] * kernel[1] * C), xh.dtype)
-    args = (xh, col, col.size, C, H, W, *size, *kernel, *stride, *padding, *dilation)
-    launch_each("conv/im2col.cu", "im2col", col.size, args, dtype=col.dtype)
-    return col
+class OnLadder:
+    """An operation that runs a rung of `convolution`, the same one forward and backward.
+
+    Its forward sets `algorithm`, to what `use_algorithm` asks for then.
+    """
+
+    @property
+    def how(self):
+        """The settings of this convolution."""
+        return {
+            "stride": self.stride, "padding": self.padding, "dilation": self.dilation,
+            "groups": self.groups, "algorithm": self.algorithm,
+        }  # fmt: skip
 
 
-def col2im(col, shape, size, kernel, stride, padding, dilation):
-    """The adjoint of im2col: an array (N, H, W, C) from the rows, for x of shape (N, C, H, W)."""
-    N, C, H, W = shape
-    dx = xp(col).empty((N, H, W, C), col.dtype)
-    args = (col, dx, dx.size, C, H, W, *size, *kernel, *stride, *padding, *dilation)
-    launch_each("conv/col2im.cu", "col2im", dx.size, args, dtype=col.dtype)
-    return dx
-
-
-def part(a, g, groups, axis):
-    """Group g of the array a, cut along `axis`."""
-    width = a.shape[axis] // groups
-    return a[(slice(None),) * axis + (slice(g * width, (g + 1) * width),)]
-
-
-def join(lib, arrays, axis):
-    """The arrays put together along `axis`; the array itself if there is one."""
-    return arrays[0] if len(arrays) == 1 else lib.concatenate(arrays, axis=axis)
-
-
-# ---------------------------------------------------------------------------
-# Operations
-# ---------------------------------------------------------------------------
-class Conv2d(InKernel):
-    """For each group im2col and a matrix product; gradients by two products and col2im."""
+class Conv2d(OnLadder, InKernel):
+    """One kernel forward, one for each gradient (im2col and Winograd: a few)."""
 
     def forward(self, x, w, b, add):
         self.save(x, w)
-        kernel, G = w.shape[2:], self.groups
-        size = output_size(x.shape[2:], kernel, self.stride, self.padding, self.dilation)
-        geometry = (size, kernel, self.stride, self.padding, self.dilation)
-        y = []
-        for g in range(G):
-            bias = None if b is None else part(b, g, G, 0)
-            added = None if add is None else rows(part(add, g, G, 1))
-            col = im2col(nhwc(part(x, g, G, 1)), *geometry)
-            y.append(matmul(col, filter_rows(part(w, g, G, 0)).T, bias, added, self.in_kernel))
-        return self.finish(nchw(join(xp(x), y, 1).reshape(x.shape[0], *size, w.shape[0])))
+        self.algorithm = current_algorithm()
+        return self.finish(
+            convolution.forward(x, w, b, add, activation=self.in_kernel, **self.how)
+        )
 
     def backward(self, dy):
         x, w, *kept = self.saved
-        dz = self.back_to_z(dy, kept)
-        kernel, G = w.shape[2:], self.groups
-        geometry = (dz.shape[2:], kernel, self.stride, self.padding, self.dilation)
-        dx, dw = [], []
-        for g in range(G):
-            xg, wg, dzg = part(x, g, G, 1), part(w, g, G, 0), rows(part(dz, g, G, 1))
-            if self.needs[0]:
-                dx.append(col2im(matmul(dzg, filter_rows(wg)), xg.shape, *geometry))
-            if self.needs[1]:
-                col = im2col(nhwc(xg), *geometry)
-                dw.append(matmul(dzg.T, col).reshape(nhwc(wg).shape))
+        dz, how = self.back_to_z(dy, kept), self.how
         return (
-            nchw(join(xp(x), dx, 3)) if dx else None,
-            nchw(join(xp(x), dw, 0)) if dw else None,
+            convolution.input_gradient(dz, w, x.shape, **how) if self.needs[0] else None,
+            convolution.weight_gradient(x, dz, w.shape, **how) if self.needs[1] else None,
             column_sum(rows(dz)) if self.needs[2] else None,
             dz,
         )
@@ -125,36 +92,24 @@ class DepthwiseConv2d(InKernel):
         return dx, dw, db, dz
 
 
-class ConvTranspose2d:
-    """A product and col2im forward; im2col and two products backward."""
+class ConvTranspose2d(OnLadder):
+    """A convolution's input gradient forward; a convolution and its weight gradient backward."""
 
     def forward(self, x, w, b):
         self.save(x, w)
-        G, shape = self.groups, (len(x), w.shape[1], *self.size)
-        geometry = (x.shape[2:], w.shape[2:], self.stride, self.padding, self.dilation)
-        y = []
-        for g in range(G):
-            col = matmul(rows(part(x, g, G, 1)), filter_rows(part(w, g, G, 0)))
-            y.append(col2im(col, shape, *geometry))
-        y = join(xp(x), y, 3)
-        return nchw(y if b is None else y + b)
+        self.algorithm = current_algorithm()
+        shape = (len(x), w.shape[1] * self.groups, *self.size)
+        y = convolution.input_gradient(x, w, shape, **self.how)
+        return y if b is None else nchw(nhwc(y) + b)
 
     def backward(self, dy):
-        x, w = self.saved
-        G, geometry = self.groups, (x.shape[2:], w.shape[2:], self.stride, self.padding)
-        dx, dw = [], []
-        for g in range(G):
-            xg, wg = part(x, g, G, 1), part(w, g, G, 0)
-            col = im2col(nhwc(part(dy, g, G, 1)), *geometry, self.dilation)
-            if self.needs[0]:
-                dx.append(matmul(col, filter_rows(wg).T).reshape(nhwc(xg).shape))
-            if self.needs[1]:
-                dw.append(matmul(rows(xg).T, col).reshape(nhwc(wg).shape))
-        return (
-            nchw(join(xp(x), dx, 3)) if dx else None,
-            nchw(join(xp(x), dw, 0)) if dw else None,
-            column_sum(rows(dy)) if self.needs[2] else None,
-        )
+        (x, w), how = self.saved, self.how
+        dx = dw = None
+        if self.needs[0]:
+            dx = convolution.forward(dy, w, output=x.shape[2:], **how)
+        if self.needs[1]:
+            dw = convolution.weight_gradient(dy, x, w.shape, **how)
+        return dx, dw, column_sum(rows(dy)) if self.needs[2] else None
 
 
 class Im2Col:
@@ -182,7 +137,8 @@ def columns_to_image(op, col, shape):
     """col2im with an operation's settings."""
     size = output_size(shape[2:], op.kernel, op.stride, op.padding, op.dilation)
     col = xp(col).ascontiguousarray(col)
-    return nchw(col2im(col, shape, size, op.kernel, op.stride, op.padding, op.dilation))
+    N, C, H, W = shape
+    return nchw(col2im(col, (N, H, W, C), size, op.kernel, op.stride, op.padding, op.dilation))
 
 
 OPERATIONS = (Conv2d, DepthwiseConv2d, ConvTranspose2d, Im2Col, Col2Im)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from minicnn.backends import xp
-from minicnn.backends.cuda.arrays import column_sum, matmul
 from minicnn.backends.cuda.epilogue import InKernel
+from minicnn.backends.cuda.matmul import matmul
+from minicnn.backends.cuda.reduction import column_sum
 
 
 class Linear(InKernel):

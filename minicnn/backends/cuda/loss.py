@@ -6,7 +6,7 @@ The other losses run the readable version: a few passes over arrays that are sma
 from __future__ import annotations
 
 from minicnn.backends import xp
-from minicnn.backends.cuda.arrays import column_sum
+from minicnn.backends.cuda.reduction import column_sum
 from minicnn.backends.launch import launch, launch_each
 
 

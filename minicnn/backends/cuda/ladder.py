@@ -1,0 +1,39 @@
+"""What a kernel file asks of a GPU, and what a GPU is able to.
+
+A file that needs a newer GPU than the oldest (sm_75, the T4) says so in its opening comment, on a
+line of its own: `// Needs: sm_80`. Dispatchers and the test that compiles every kernel read it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import numpy as np
+
+from minicnn.backends import xp
+from minicnn.paths import kernels_dir
+
+OLDEST = (7, 5)
+EMULATOR = (9, 0)  # it plays every instruction that the kernels use
+
+
+@cache
+def needed_capability(file: str) -> tuple[int, int]:
+    """The compute capability that `kernels/<file>` needs: (8, 0) for `// Needs: sm_80`."""
+    source = (kernels_dir() / file).read_text(encoding="utf-8")
+    found = re.search(r"^// Needs: sm_(\d+)(\d)a?$", source, re.MULTILINE)
+    return (int(found[1]), int(found[2])) if found else OLDEST
+
+
+def capability(array) -> tuple[int, int]:
+    """The compute capability of the GPU that holds the array; the emulator's for a NumPy array."""
+    if xp(array) is np:
+        return EMULATOR
+    number = array.device.compute_capability  # "75", "100"
+    return int(number[:-1]), int(number[-1])
+
+
+def named(capability: tuple[int, int]) -> str:
+    """(8, 0) as NVIDIA writes it for compilers: sm_80."""
+    return f"sm_{capability[0]}{capability[1]}"

@@ -1,0 +1,48 @@
+"""Launches the first rungs of kernels/conv: naive, coalesced, shared_tile, register_tile.
+
+Arrays are as in memory: x (N, H, W, G*C), y (N, OH, OW, G*O), w (G*O, KH, KW, C).
+"""
+
+from __future__ import annotations
+
+from minicnn.backends import xp
+from minicnn.backends.cuda.epilogue import CODES
+from minicnn.backends.launch import launch, launch_each
+
+RUNGS = ("naive", "coalesced", "shared_tile", "register_tile")
+TILES = {"shared_tile": (16, (16, 16)), "register_tile": (64, (256,))}  # side, block
+
+
+def forward(name, x, w, bias, add, geometry, activation=None):
+    """activation(conv(x, w) + bias + add), as an array (N, OH, OW, G*O)."""
+    g = geometry
+    y = xp(x).empty(g.y_shape, x.dtype)
+    if name == "coalesced":  # its weights lie with the filters side by side: (G, KH, KW, C, O)
+        w = xp(w).ascontiguousarray(w.reshape(g.G, g.O, g.window).transpose(0, 2, 1))
+    args = (x, w, bias, add, y, g.pixels, *g.numbers, CODES[activation])
+    file, kernel = f"conv/{name}.cu", f"{name}_forward"
+    if name not in TILES:
+        launch_each(file, kernel, y.size, args, dtype=x.dtype)
+        return y
+    side, block = TILES[name]
+    grid = (-(-g.pixels // side) * -(-g.O // side), g.G)
+    launch(file, kernel, grid, block, args, dtype=x.dtype)
+    return y
+
+
+def input_gradient(name, dy, w, geometry):
+    """dx (N, H, W, G*C)."""
+    g, name = geometry, "naive" if name == "naive" else "coalesced"
+    dx = xp(dy).empty(g.x_shape, dy.dtype)
+    args = (dy, w, dx, g.N * g.size[0] * g.size[1], *g.numbers)
+    launch_each(f"conv/{name}.cu", f"{name}_input_gradient", dx.size, args, dtype=dy.dtype)
+    return dx
+
+
+def weight_gradient(name, x, dy, geometry):
+    """dw (G*O, KH, KW, C)."""
+    g, name = geometry, "naive" if name == "naive" else "coalesced"
+    dw = xp(x).empty(g.w_shape, x.dtype)
+    args = (x, dy, dw, g.N, *g.numbers)
+    launch_each(f"conv/{name}.cu", f"{name}_weight_gradient", dw.size, args, dtype=x.dtype)
+    return dw
