@@ -465,7 +465,7 @@ def test_the_main_tile_wastes_no_access_to_memory(direction):
         "weight_gradient": (x, y, w, shape.pixels, shape.pixels, *shape.numbers),
     }[direction]
     name = f"implicit_gemm_{direction}"
-    macros = {**dict(tile.defines), "VECTOR_A": 4, "VECTOR_B": 4}
+    macros = dict(tile.defines(4, 4))
     kernel = emulator.load(kernels_dir() / f"conv/{name}.cu", name, macros)
     lines = emulator.trace(kernel, (1, 1, 1), (tile.threads,), args).lines()
     assert len(lines) > 8
@@ -497,7 +497,7 @@ def compiled(nvrtc, file, architecture, **macros):
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_tiles_fit_in_registers(nvrtc, tile, architecture, direction):
     """As many threads as intended fit on a multiprocessor, and nothing is spilled to memory."""
-    macros = {**dict(tile.defines), "VECTOR_A": 4, "VECTOR_B": 4}
+    macros = dict(tile.defines(4, 4))
     registers, spilled = compiled(nvrtc, f"implicit_gemm_{direction}.cu", architecture, **macros)
     assert registers <= 128 and spilled == 0
 
@@ -508,7 +508,7 @@ def test_tiles_fit_in_registers(nvrtc, tile, architecture, direction):
 @pytest.mark.parametrize(("a", "b"), [(1, 1), (1, 4), (4, 1)])
 def test_tiles_read_one_by_one_fit_in_registers(nvrtc, tile, direction, a, b):
     """Where channels are no multiple of 4, with as few threads as `BLOCKS_AT_ONCE` says."""
-    macros = {**dict(tile.defines), "VECTOR_A": a, "VECTOR_B": b}
+    macros = dict(tile.defines(a, b))
     registers, spilled = compiled(nvrtc, f"implicit_gemm_{direction}.cu", "sm_80", **macros)
     assert registers <= (168 if tile.threads < 256 else 255) and spilled == 0
 

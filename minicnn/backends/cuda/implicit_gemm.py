@@ -37,11 +37,14 @@ class Tile:
         """Of a block."""
         return self.m * self.n // (8 * self.thread_n)
 
-    @property
-    def defines(self):
-        """The kernels' macros."""
-        sizes = (self.m, self.n, 8, self.thread_n, self.lanes_m, self.step)
-        return tuple(zip(("BM", "BN", "TM", "TN", "LANES_M", "STEP"), sizes))
+    def defines(self, left, right):
+        """The kernels' macros, if so many numbers of the two matrices are read at once.
+
+        Reading single numbers takes registers for a pointer each, so a step is 8 then.
+        """
+        step = self.step if right == 4 else 8
+        sizes = {"BM": self.m, "BN": self.n, "TM": 8, "TN": self.thread_n, "LANES_M": self.lanes_m}
+        return (*sizes.items(), ("STEP", step), ("VECTOR_A", left), ("VECTOR_B", right))
 
     def count(self, rows, columns):
         """How many tiles a matrix has."""
@@ -111,14 +114,14 @@ def forward(x, w, bias, add, geometry, activation=None):
     g = geometry
     parts = parts_of_a_sum(g.pixels, g.O, g.G, g.window)
     tile = choose_tile(x, g.pixels, g.O, g.G * parts)
-    widths = (("VECTOR_A", width(x, g.C)), ("VECTOR_B", width(w, g.window)))
+    defines = tile.defines(width(x, g.C), width(w, g.window))
     y = xp(x).empty((parts, *g.y_shape), x.dtype)
     ending = (bias, add, activation) if parts == 1 else (None, None, None)
     args = (x, w, *ending[:2], y, g.pixels, *g.numbers, CODES[ending[2]])
     launch(
         "conv/implicit_gemm_forward.cu", "implicit_gemm_forward",
         (tile.count(g.pixels, g.O), g.G, parts), (tile.threads,), args,
-        dtype=x.dtype, defines=tile.defines + widths,
+        dtype=x.dtype, defines=defines,
     )  # fmt: skip
     return y[0] if parts == 1 else add_partials(y, bias, add, activation)
 
@@ -130,13 +133,12 @@ def input_gradient(dy, w, geometry):
     terms = -(-g.kernel[0] // SH) * -(-g.kernel[1] // SW) * g.O
     parts = parts_of_a_sum(largest, g.C, g.G * SH * SW, terms)
     tile = choose_tile(dy, largest, g.C, g.G * SH * SW * parts)
-    widths = (("VECTOR_A", width(dy, g.O)), ("VECTOR_B", width(w, g.C)))
+    defines = (*tile.defines(width(dy, g.O), width(w, g.C)), ("SPLIT", int(parts > 1)))
     dx = xp(dy).empty((parts, *g.x_shape), dy.dtype)
     launch(
         "conv/implicit_gemm_input_gradient.cu", "implicit_gemm_input_gradient",
         (tile.count(largest, g.C), SH * SW * parts, g.G), (tile.threads,),
-        (dy, w, dx, g.N, *g.numbers), dtype=dy.dtype,
-        defines=(*tile.defines, *widths, ("SPLIT", int(parts > 1))),
+        (dy, w, dx, g.N, *g.numbers), dtype=dy.dtype, defines=defines,
     )  # fmt: skip
     return dx[0] if parts == 1 else add_partials(dx)
 
@@ -155,12 +157,12 @@ def partial_weight_gradients(x, dy, geometry):
     chunks = max(1, -(-g.pixels // chunk))
     partial = xp(x).empty((chunks, g.G * g.O, g.window), x.dtype)
     tile = choose_tile(x, g.window, g.O, g.G * chunks)
-    widths = (("VECTOR_A", width(x, g.C)), ("VECTOR_B", width(dy, g.O)))
+    defines = tile.defines(width(x, g.C), width(dy, g.O))
     launch(
         "conv/implicit_gemm_weight_gradient.cu", "implicit_gemm_weight_gradient",
         (tile.count(g.window, g.O), chunks, g.G), (tile.threads,),
         (x, dy, partial, g.pixels, chunk, *g.numbers),
-        dtype=x.dtype, defines=tile.defines + widths,
+        dtype=x.dtype, defines=defines,
     )  # fmt: skip
     return partial
 
