@@ -4,13 +4,14 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help demo test lint gpu clean
+.PHONY: help demo test lint bench gpu clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo   train LeNet on handwritten digits (about a minute)"
 	@echo "make test   run the tests, all but the slow ones"
 	@echo "make lint   check the code's style"
+	@echo "make bench  time nets on this machine's CPU beside PyTorch (20 minutes; ARGS=--quick for 5)"
 	@echo "make gpu    test and time the kernels on this machine's GPU (9 minutes; ARGS=--all for more)"
 	@echo "make clean  remove what the others made, .venv included"
 	@echo "Each sets up what it needs. Another Python than python3: make PYTHON=python3.12 demo"
@@ -23,6 +24,9 @@ test: .venv/test
 
 lint: .venv/lint
 	.venv/bin/python -m ruff check .
+
+bench: .venv/bench
+	.venv/bin/python -m benchmarks.cpu $(ARGS)
 
 gpu: .venv/gpu
 	.venv/bin/python benchmarks/gpu.py $(ARGS)
@@ -67,6 +71,12 @@ clean:
 
 .venv/lint: setup.py pyproject.toml .venv/made
 	@$(PIP) --editable ".[lint]"
+	@touch .venv/minicnn $@
+
+.venv/bench: setup.py pyproject.toml .venv/made
+	@echo "Installing minicnn and PyTorch into .venv, about a gigabyte"
+	@$(PIP) --editable .
+	@$(PIP) torch --index-url https://download.pytorch.org/whl/cpu || $(PIP) torch
 	@touch .venv/minicnn $@
 
 # CuPy for CUDA 12: make gpu CUDA=cuda12

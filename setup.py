@@ -36,14 +36,16 @@ setup(
         "cuda12": ["cupy-cuda12x[ctk]>=14"],
         "cuda13": ["cupy-cuda13x[ctk]>=14"],
         # No GPU: the CUDA compiler alone, to see that every kernel compiles.
-        "nvrtc": ["cupy-cuda13x>=14", "nvidia-cuda-nvrtc"],
+        "nvrtc": ["cupy-cuda13x>=14", "nvidia-cuda-nvrtc==13.5.*"],  # kernels/REGISTERS.md is its
         # A C++ compiler for the emulator, where the machine has none.
         "emulator": ["ziglang"],
         "plots": ["matplotlib"],
         # Export, and the program that the tests run exported nets with.
         "onnx": ["onnx", "onnxruntime"],
+        # JPEG and PNG files: minicnn.data.ImageFolder.
+        "images": ["pillow>=11"],
         "tutorials": ["ipykernel", "matplotlib", "nbclient", "nbformat"],
-        "test": ["pytest>=8", "build"],
+        "test": ["pytest>=8", "build", "pillow>=11"],
         "lint": ["ruff>=0.17,<0.18"],
     },
     entry_points={"console_scripts": ["minicnn = minicnn.__main__:main"]},

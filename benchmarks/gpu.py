@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 import platform
 import shutil
@@ -27,6 +26,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import common  # noqa: E402 - it is a script, too
+
 
 def main(argv=None) -> int:
     """Run, write a JSON file, print the tables; 1 if a test failed or an error is too large."""
@@ -34,16 +35,15 @@ def main(argv=None) -> int:
     parser.add_argument("--all", action="store_true", help="the published lists of layers, too")
     parser.add_argument("--minutes", type=float, default=9, help="time for everything (9)")
     parser.add_argument("--no-tests", action="store_true", help="only the times")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--out", type=Path, default=common.RESULTS)
     options = parser.parse_args(argv)
     problem = missing()
     if problem:
         parser.exit(2, f"gpu.py: {problem}\n")
 
     from benchmarks import measure, tables
-    from benchmarks.timing import Clock
 
-    clock = Clock(60 * options.minutes)
+    clock = common.Clock(60 * options.minutes)
     result = {"machine": machine(), "not_run": []}
     if options.no_tests:
         result["not_run"].append("tests and compute-sanitizer: --no-tests was given")
@@ -55,7 +55,7 @@ def main(argv=None) -> int:
     result["layers"] = measure.conv_layers(options.all, clock, result["not_run"])
     result["peak_tflops"] = measure.peaks(result)
 
-    path = write(result, options.out)
+    path = common.write(result, options.out)
     print(tables.report(result))
     print(f"\nwritten: {path}")
     failed = result.get("tests", {}).get("failed") or result.get("sanitizer", {}).get("failed")
@@ -102,15 +102,8 @@ def machine() -> dict:
         "cupy": cupy.__version__,
         "torch": torch.__version__,
         "cudnn": torch.backends.cudnn.version(),
-        "commit": _commit(),
+        "commit": common.commit(),
     }
-
-
-def _commit():
-    """The commit that was measured, "+" if files differ from it."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
 
 
 def _run(command, seconds):
@@ -157,17 +150,6 @@ def sanitizer(seconds, not_run) -> dict:
             found["failed"].append(f"{check}: {output[-2000:]}")
         print(f"compute-sanitizer {check}: {'failed' if code else 'clean'}", flush=True)
     return found
-
-
-def write(result, folder) -> Path:
-    """The result as a JSON file named after date and device, at once whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = "".join(c if c.isalnum() else "-" for c in result["machine"]["device"].lower())
-    path = folder / f"{result['machine']['date']}-{name}.json"
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    os.replace(new, path)
-    return path
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ NOTHING = "Not yet run on a GPU. `make gpu` fills this in, on a machine that has
 
 def measured(results=HERE / "results") -> str:
     """The newest result as Markdown, or a line that says that there is none."""
-    files = sorted(results.glob("*.json"))
+    files = sorted(path for path in results.glob("*.json") if "-cpu-" not in path.name)
     if not files:
         return NOTHING
     result = json.loads(files[-1].read_text(encoding="utf-8"))

@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 import statistics
-import time
 
 import cupy
-
-
-class Clock:
-    """What is left of a time budget, in seconds."""
-
-    def __init__(self, seconds):
-        self.end = time.monotonic() + seconds
-
-    @property
-    def left(self):
-        return self.end - time.monotonic()
 
 
 def milliseconds(*calls, enough=20.0, most=50):

@@ -16,22 +16,26 @@ from importlib import import_module
 
 from minicnn import ops  # noqa: F401  (gives Tensor its operators)
 from minicnn.backends import current_backend, use_backend
+from minicnn.backends.algorithm import allow_tf32, use_algorithm
 from minicnn.tensor import Function, Tensor, is_grad_enabled, no_grad
 
 __version__ = "0.1.0"
 
 _LATER = {  # name -> where it is found
+    "analysis": "minicnn.analysis",
     "check": "minicnn.checks:check",
     "checks": "minicnn.checks",
     "data": "minicnn.data",
     "emulator": "minicnn.emulator",
     "functional": "minicnn.functional",
+    "get_num_threads": "minicnn.backends.fast.workers:get_num_threads",
     "gradcheck": "minicnn.checks:gradcheck",
     "manual_seed": "minicnn.nn.init:manual_seed",
     "models": "minicnn.models",
     "nn": "minicnn.nn",
     "optim": "minicnn.optim",
     "record": "minicnn.stepper:record",
+    "set_num_threads": "minicnn.backends.fast.workers:set_num_threads",
     "stepper": "minicnn.stepper",
     "training": "minicnn.training",
 }
@@ -39,9 +43,11 @@ _LATER = {  # name -> where it is found
 __all__ = [
     "Function",
     "Tensor",
+    "allow_tf32",
     "current_backend",
     "is_grad_enabled",
     "no_grad",
+    "use_algorithm",
     "use_backend",
     *_LATER,
 ]

@@ -1,4 +1,4 @@
-"""The command line: `minicnn train`, `minicnn step`; `python -m minicnn` is the same."""
+"""The command line: `minicnn train` and the other commands; `python -m minicnn` is the same."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ from pathlib import Path
 
 import minicnn
 from minicnn import backends, data, models
+from minicnn.analysis import command as analysis
+from minicnn.stepper import kernel_command
 
 EXAMPLES = {
     "minicnn": """\
 examples:
   minicnn train lenet                LeNet learns handwritten digits, in less than a minute
   minicnn step lenet                 walk through one pass, number by number
+  minicnn step-kernel conv/im2col.cu walk through one CUDA thread, line by line; no GPU needed
+  minicnn summary resnet50           what runs in it: shapes, parameters, MACs, memory
   minicnn train --help               all settings of a command
 """,
+    "summary": analysis.EXAMPLES,
     "train": """\
 examples:
   minicnn train lenet
   minicnn train lenet --data mnist --epochs 3 --seed 1
   minicnn train lenet --lr 0.02 --batch-size 32 --out runs/small-steps
+  minicnn train lenet --optimizer adam --schedule one-cycle --out runs/adam
+  minicnn train lenet --resume       after a power cut, or Ctrl-C
 
-The lr falls to 0 along half a cosine. The same settings give bit-identical weights again, on the
-same machine. MNIST and Fashion-MNIST are downloaded once, unless
+The same settings give bit-identical weights again, on the same machine, also with a break and
+--resume. MNIST and Fashion-MNIST are downloaded once, unless
 MINICNN_DATA names a folder that holds them.
 """,
     "step": """\
@@ -59,21 +66,29 @@ def main(argv: list[str] | None = None) -> int:
 # ---------------------------------------------------------------------------
 def train(options) -> int:
     """`minicnn train`."""
+    from minicnn.interop import WeightsError
     from minicnn.training import DivergenceError
+    from minicnn.training.fitting import MisfitError
     from minicnn.training.run import Run
 
     fail = options.parser.fail
-    settings = train_settings(options)
-    out = options.out or Path("runs") / f"{settings.model}-{settings.data}"
+    out = options.out or Path("runs") / f"{options.model}-{options.data}"
     try:
-        run = Run(settings, out, progress=not options.quiet)
-    except (data.DataError, OSError) as error:
+        settings = resumed_settings(options, out) if options.resume else train_settings(options)
+        run = Run(settings, out, not options.quiet, options.keep, options.resume)
+    except (data.DataError, MisfitError, WeightsError, OSError) as error:
         return fail(error)
     if not options.quiet:
         print(describe(run), flush=True)
+    if run.replaces:
+        print(
+            "{}: the run in {}, at epoch {} of {}, is replaced when this one's first epoch is over "
+            "(--resume would go on with it)".format(options.parser.prog, out, *run.replaces),
+            file=sys.stderr,
+        )
     try:
         run.train()
-    except DivergenceError as error:
+    except (DivergenceError, OSError) as error:
         return fail(error, code=1)
     if not run.history:
         raise KeyboardInterrupt  # it came before there was anything to save
@@ -95,14 +110,13 @@ def train_settings(options):
     from minicnn.training.recipes import recipe
     from minicnn.training.run import Settings
 
-    chosen = asdict(recipe(options.model, options.data))
+    chosen = asdict(recipe(options.model, options.data, options.optimizer or "sgd"))
     for name in chosen:
         if getattr(options, name) is not None:
             chosen[name] = getattr(options, name)
-    try:
-        device = backends.check_device(options.device)
-    except (ValueError, RuntimeError) as error:
-        options.parser.error(str(error))
+    if options.momentum is not None and chosen["optimizer"] != "sgd":
+        options.parser.error("--momentum is a setting of sgd, not of adam; leave one of them out")
+    device = known_device(options, options.device or "cpu")
     backend = options.backend or backends.current_backend()
     if device != "cpu" and options.backend:
         options.parser.error(
@@ -119,12 +133,39 @@ def train_settings(options):
     return Settings(
         model=options.model,
         data=options.data,
-        seed=options.seed,
-        threads=options.threads,
+        seed=options.seed or 0,
+        threads=options.threads or 1,
         device=device,
         backend=backend if device == "cpu" else "cuda",
         **chosen,
     )
+
+
+def known_device(options, name) -> str:
+    """The device's full name, or the end of the command if there is none of that name."""
+    try:
+        return backends.check_device(name)
+    except (ValueError, RuntimeError) as error:
+        options.parser.error(str(error))
+
+
+def resumed_settings(options, out):
+    """The settings of the run in `out`; what is given beside --resume must be the same."""
+    from minicnn.training.run import saved_settings
+
+    settings = saved_settings(out)
+    for name, value in asdict(settings).items():
+        given = getattr(options, name)
+        if name == "device" and given:
+            given = known_device(options, given)
+        if given not in (None, value):
+            flag = name if name == "model" else f"--{name.replace('_', '-')}"
+            options.parser.error(
+                f"the run in {out} was begun with {flag} {value}, but now it is {given}; "
+                f"leave it out, or start another run without --resume"
+            )
+    known_device(options, settings.device)  # it may have been another machine
+    return settings
 
 
 def describe(run) -> str:
@@ -134,9 +175,11 @@ def describe(run) -> str:
         f"{s.model} on {s.data}: {run.model.num_parameters():,} parameters, "
         f"{len(run.train_loader.dataset):,} images to learn from, "
         f"{len(run.test_loader.dataset):,} to test\n"
-        f"{s.epochs} epochs, batch size {s.batch_size}, lr {s.lr:g}, momentum {s.momentum:g}, "
+        f"{s.epochs} epochs, batch size {s.batch_size}, {s.optimizer}, lr {s.lr:g} ({s.schedule}), "
+        f"{f'momentum {s.momentum:g}, ' if s.optimizer == 'sgd' else ''}"
         f"weight decay {s.weight_decay:g}, seed {s.seed}, {s.device} ({s.backend}, "
         f"{s.threads} thread{'s'[: s.threads > 1]})"
+        + (f"\ngoing on after epoch {len(run.history)}" if run.trainer.resumed else "")
     )
 
 
@@ -147,6 +190,7 @@ def step(options) -> int:
     """`minicnn step`."""
     from minicnn.interop import WeightsError, load_into
     from minicnn.stepper import terminal
+    from minicnn.training.fitting import MisfitError
 
     fail = options.parser.fail
     try:
@@ -161,7 +205,7 @@ def step(options) -> int:
             weights=options.weights,
             load=load_into,
         )
-    except (data.DataError, WeightsError, FileNotFoundError) as error:
+    except (data.DataError, MisfitError, WeightsError, FileNotFoundError) as error:
         return fail(error)
     return 0
 
@@ -220,7 +264,7 @@ DECAY = number(float, "a number of 0 or more", lambda v: 0 <= v < math.inf)
 
 def by_data(setting) -> str:
     """What a setting is where it is not given: "default: 20 for digits, 10 for mnist"."""
-    from minicnn.training.recipes import LR_OF_MODEL, RECIPES
+    from minicnn.training.recipes import LR_OF_ADAM, LR_OF_MODEL, RECIPES
 
     values = {name: getattr(recipe, setting) for name, recipe in RECIPES.items()}
     if len(set(values.values())) == 1:
@@ -229,6 +273,7 @@ def by_data(setting) -> str:
         words = [f"{value} for {name}" for name, value in values.items()]
     if setting == "lr":
         words += [f"{value} for {name}" for name, value in LR_OF_MODEL.items()]
+        words += [f"{LR_OF_ADAM} with adam"]
     return f"default: {', '.join(words)}"
 
 
@@ -247,21 +292,31 @@ def build_parser() -> argparse.ArgumentParser:
     for function, add_arguments, text in (
         (train, add_train_arguments, "train a net and save its weights and history"),
         (step, add_step_arguments, "walk through one pass of a net, forward and backward"),
+        (analysis.summary, analysis.add_arguments, "show what runs in a net, and what it costs"),
     ):
         name = function.__name__
         sub = commands.add_parser(
             name, help=text, description=f"{text.capitalize()}.", epilog=EXAMPLES[name], **layout
         )
         sub.set_defaults(command=function, parser=sub)
-        text = ", ".join(models.names())
-        sub.add_argument("model", metavar="MODEL", type=one_of("model", models.names()), help=text)
-        known, text = one_of("data set", data.NAMES), f"{', '.join(data.NAMES)} (default: digits)"
-        sub.add_argument("--data", metavar="NAME", type=known, default="digits", help=text)
+        on_data = function in (train, step)  # the others look at the net alone
+        names = models.names("classification" if on_data else None)
+        known, text = one_of("model", names), ", ".join(names)
+        sub.add_argument("model", metavar="MODEL", type=known, help=text)
+        if on_data:
+            known = one_of("data set", data.NAMES)
+            text = f"{', '.join(data.NAMES)} (default: digits)"
+            sub.add_argument("--data", metavar="NAME", type=known, default="digits", help=text)
         add_arguments(sub.add_argument)
+    sub = commands.add_parser("step-kernel", **kernel_command.HELP, **layout)
+    sub.set_defaults(command=kernel_command.step_kernel, parser=sub)
+    kernel_command.add_arguments(sub.add_argument, COUNT)
     return parser
 
 
 def add_train_arguments(add):
+    from minicnn.training.recipes import OPTIMIZERS, SCHEDULES
+
     for flag, kind, metavar, text in (
         ("epochs", COUNT, "N", "walks over the training images"),
         ("batch-size", COUNT, "N", "images in one step"),
@@ -271,16 +326,26 @@ def add_train_arguments(add):
     ):
         text = f"{text} ({by_data(flag.replace('-', '_'))})"
         add(f"--{flag}", type=kind, metavar=metavar, help=text)
+    for flag, names, default in (
+        ("optimizer", OPTIMIZERS, "sgd"),
+        ("schedule", SCHEDULES, "cosine"),
+    ):
+        text = f"{', '.join(names)} (default: {default})"
+        add(f"--{flag}", type=one_of(flag, names), metavar="NAME", help=text)
     text = "of the first weights and the order of the images (default: 0)"
-    add("--seed", type=INDEX, metavar="N", default=0, help=text)
-    add("--device", metavar="NAME", default="cpu", help="cpu, or cuda for a GPU (default: cpu)")
+    add("--seed", type=INDEX, metavar="N", help=text)
+    add("--device", metavar="NAME", help="cpu, or cuda for a GPU (default: cpu)")
     text = f"who computes on a CPU: {', '.join(backends.CHOICES)}"
     text += f" (default: {backends.current_backend()})"
     add("--backend", metavar="NAME", type=one_of("backend", backends.CHOICES), help=text)
     text = "threads of one matrix product; more than one slows LeNet down (default: 1)"
-    add("--threads", type=COUNT, metavar="N", default=1, help=text)
+    add("--threads", type=COUNT, metavar="N", help=text)
     text = "where the files go; older ones there are replaced (default: runs/MODEL-DATA)"
     add("--out", type=Path, metavar="DIR", help=text)
+    text = "go on with the run in DIR, with its settings, to the bits it would have come to"
+    add("--resume", action="store_true", help=text)
+    text = "checkpoints to keep, of those written after each epoch (default: 1)"
+    add("--keep", type=COUNT, metavar="N", default=1, help=text)
     add("--quiet", action="store_true", help="print the result only")
 
 

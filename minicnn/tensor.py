@@ -96,6 +96,10 @@ class Function:
         """Compute the gradients of the inputs from the gradient of the output."""
         raise NotImplementedError(f"{self.name} defines no backward")
 
+    def lay_out(self, array):
+        """An output or a gradient, as the tape hands it on: 4-D ones channels-last."""
+        return channels_last(_not_scalar(array))
+
     def save(self, *values):
         """Keep these values until `backward`."""
         self.saved = values
@@ -118,7 +122,7 @@ class Function:
         arrays = [None if t is None else t._data for t in inputs]
         choices = active_choices.get() if op.choose is not None else None
         y = op.forward(*arrays) if choices is None else choices.run(op, arrays)
-        output = Tensor._wrap(channels_last(_not_scalar(y)))
+        output = Tensor._wrap(op.lay_out(y))
         if cls.may_alias:
             output._version = inputs[0]._version
         if any(op.needs):
@@ -136,11 +140,11 @@ class Function:
         self.parents = tuple(
             [(t._entry or t) if wanted else None for t, wanted in zip(inputs, self.needs)]
         )
-        saved = [_owner(value) for value in self.saved]
+        saved = {id(_owner(value)) for value in self.saved}
         self.versions = [
             (t._version, t._version[0])
             for t in (*inputs, output)
-            if t is not None and any(_owner(t._data) is memory for memory in saved)
+            if t is not None and id(_owner(t._data)) in saved
         ]
         output._requires_grad = True
         output._entry = self
@@ -180,7 +184,7 @@ class Function:
                     f"{self.name}.backward returned a gradient of shape {dx.shape} for input {k} "
                     f"of shape {shape}; the two must be equal"
                 )
-            checked.append(channels_last(_not_scalar(dx)))
+            checked.append(self.lay_out(dx))
         return checked
 
     def __repr__(self):
@@ -420,7 +424,8 @@ class Tensor:
                 f"assign_: this tensor is the output of {self._entry.name} and its gradient "
                 "depends on its value; only leaves can be overwritten (use .detach())"
             )
-        self._data[...] = to_device(values, self.device)
+        if values is not self._data:  # a kernel may have written in place
+            self._data[...] = to_device(values, self.device)
         self._version[0] += 1
         return self
 

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import struct
+import tarfile
 
 import numpy as np
 import pytest
@@ -142,6 +143,13 @@ def test_a_bad_file_is_named(content, text, tmp_path):
     assert_same(model.state_dict(), before)
 
 
+def test_bfloat16_is_refused_where_another_library_knows_it(tmp_path):
+    pytest.importorskip("onnx", reason="needs onnx")  # it brings ml_dtypes, which NumPy then has
+    (tmp_path / "w").write_bytes(by_hand("BF16", bytes(4)))
+    with pytest.raises(WeightsError, match="w holds BF16 numbers, .* convert"):
+        interop.load(tmp_path / "w")
+
+
 @pytest.mark.parametrize("read", [interop.load, interop.read_metadata])
 def test_a_missing_file_is_named(read, tmp_path):
     for path in (tmp_path / "missing.safetensors", tmp_path):
@@ -223,3 +231,115 @@ def test_what_cannot_be_saved(state, metadata, text, tmp_path):
     with pytest.raises(TypeError, match=text):
         interop.save(state, tmp_path / "w", metadata=metadata)
     assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------------------
+# npz, and files of others
+# ---------------------------------------------------------------------------
+@pytest.mark.parametrize("name", MODELS)
+def test_npz_files_come_back(name, tmp_path):
+    old, new = net(name, seed=1), net(name, seed=2)
+    interop.save(old, tmp_path / "w.npz")
+    interop.load_into(new, tmp_path / "w.npz")
+    assert_same(new.state_dict(), old.state_dict())
+    with np.load(tmp_path / "w.npz") as file:  # NumPy itself reads it
+        assert_same({key: file[key] for key in file.files}, old.state_dict())
+    before = (tmp_path / "w.npz").read_bytes()
+    interop.save(old, tmp_path / "w.npz")
+    assert (tmp_path / "w.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no more", b"nonsense" * 9], ids=len)
+def test_a_bad_npz_file_is_named(content, tmp_path):
+    (tmp_path / "bad.npz").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"bad\.npz is no whole npz file of numbers"):
+        interop.load(tmp_path / "bad.npz")
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        interop.load(tmp_path / "none.npz")
+
+
+def test_an_npz_file_cut_short_or_changed_is_named(tmp_path):
+    path = tmp_path / "w.npz"
+    interop.save(net(), path)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    for bad in (content[:middle], content[:middle] + b"xxxx" + content[middle + 4 :]):
+        path.write_bytes(bad)
+        with pytest.raises(WeightsError, match="is no whole npz file of numbers"):
+            interop.load(path)
+    np.save(tmp_path / "one.npy", np.ones(3))
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    with pytest.raises(WeightsError, match="is no whole npz file of numbers"):
+        interop.load(tmp_path / "one.npz")
+
+
+def test_an_npz_file_executes_nothing(tmp_path):
+    np.savez(tmp_path / "w.npz", w=np.array([object()], object))
+    with pytest.raises(WeightsError, match="is no whole npz file of numbers .*pickle"):
+        interop.load(tmp_path / "w.npz")
+    with pytest.raises(TypeError, match="has no place for metadata"):
+        interop.save({"w": np.ones(2)}, tmp_path / "m.npz", metadata={"a": "b"})
+
+
+def test_counts_of_batches_may_be_missing(tmp_path):
+    """Files from before PyTorch 0.4.1 lack them."""
+    model = models.build("cifar_resnet20")
+    state = {k: v + 1 for k, v in model.state_dict().items() if "num_batches" not in k}
+    interop.save(state, tmp_path / "old.npz")
+    interop.load_into(model, tmp_path / "old.npz")
+    assert_same({k: v for k, v in model.state_dict().items() if "num_batches" not in k}, state)
+    assert model.bn1.num_batches_tracked.item() == 0
+
+
+def test_every_fault_of_a_file_is_reported(tmp_path):
+    model = models.build("cifar_resnet20")
+    before = {k: v.copy() for k, v in model.state_dict().items()}
+    state = {k: v + 1 for k, v in before.items()}
+    del state["conv1.weight"]
+    state["fc.weight"] = state.pop("linear.weight")
+    state["linear.bias"] = np.zeros(7, np.float32)
+    interop.save(state, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError) as report:
+        interop.load_into(model, tmp_path / "w.safetensors")
+    for part in ("missing: conv1.weight", "missing: linear.weight", "unexpected: fc.weight",
+                 "linear.bias has shape (7,), but the model's has (10,)"):  # fmt: skip
+        assert part in str(report.value)
+    assert_same(model.state_dict(), before)
+
+
+CIFAR = [("cifar_resnet20", "resnet20-12fca82f.npz", 8.27),
+         ("cifar_resnet44", "resnet44-014dd654.npz", 6.90)]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, file, error", CIFAR)
+def test_published_weights_of_cifar_resnets(name, file, error, data_dir):
+    """On the first 1,000 test images, about as many are wrong as published for all 10,000."""
+    from minicnn import no_grad
+
+    model = models.build(name).eval()
+    interop.load_into(model, data_dir / "cifar-10" / "resnet" / file)
+    with tarfile.open(data_dir / "cifar-10" / "cifar-10-binary.tar.gz") as archive:
+        member = next(m for m in archive if m.name.endswith("test_batch.bin"))
+        rows = np.frombuffer(archive.extractfile(member).read(), np.uint8).reshape(-1, 3073)[:1000]
+    mean, std = (np.array(v, np.float32).reshape(3, 1, 1)
+                 for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))  # fmt: skip
+    x = (rows[:, 1:].reshape(-1, 3, 32, 32).astype(np.float32) / 255 - mean) / std
+    with no_grad():
+        scores = np.concatenate([model(Tensor(part)).numpy() for part in np.split(x, 10)])
+    wrong = 100 * (scores.argmax(1) != rows[:, 0]).mean()
+    assert abs(wrong - error) < 2.5  # three standard deviations of 1,000 images
+
+
+def test_published_weights_of_squeezenet(data_dir):
+    model = models.build("squeezenet1_0")
+    path = data_dir / "squeezenet" / "squeezenet_v1.0_imagenet.npz"
+    interop.load_into(model, path, rename=interop.names.squeezenet_v1_0)
+    stored = interop.load(path)
+    assert len(stored) == len(model.state_dict()) == 52
+    np.testing.assert_array_equal(
+        model.features[12].expand3x3.weight.numpy(), stored["fire9/conv3x3_2.weight"]
+    )
+    with pytest.raises(WeightsError, match=r"unexpected: fire2/conv1x1_1\.weight"):
+        interop.load_into(model, path)
+    assert interop.names.squeezenet_v1_0("fire1/conv1x1_1.bias") == "fire1/conv1x1_1.bias"

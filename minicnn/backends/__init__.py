@@ -8,8 +8,10 @@ does not replace runs the readable version.
 ========== =============================================================================
 loops      the definition: nested `for` loops
 numpy      the readable drawing itself
+fast       NumPy tuned for a CPU
 emulator   the CUDA kernels of `kernels/`, run on the CPU by `minicnn.emulator`
 cuda       the same kernels on a GPU, for CuPy arrays; chosen by the array, not by name
+shapes     no numbers at all: what shape everything has, for `minicnn.analysis`
 ========== =============================================================================
 """
 
@@ -25,10 +27,12 @@ import numpy as np
 MODULES = {
     "loops": "minicnn.backends.loops",
     "numpy": None,
+    "fast": "minicnn.backends.fast",
     "emulator": "minicnn.backends.cuda",
     "cuda": "minicnn.backends.cuda",
+    "shapes": "minicnn.backends.shapes",
 }
-CHOICES = ("loops", "numpy", "emulator")  # those a person may choose for CPU arrays
+CHOICES = ("loops", "numpy", "fast", "emulator")  # those a person may choose to compute on a CPU
 
 _backend: ContextVar[str] = ContextVar("minicnn_backend", default="numpy")
 _drawn: dict[tuple[str, type], type] = {}
@@ -104,7 +108,7 @@ def use_backend(name: str):
 
     Parameters
     ----------
-    name : "loops", "numpy" or "emulator"
+    name : "loops", "numpy", "fast", "emulator" or "shapes"
         See the table in `minicnn.backends`. CuPy arrays always run on cuda.
 
     Raises
@@ -112,7 +116,7 @@ def use_backend(name: str):
     ValueError
         If there is no backend of that name.
     """
-    if name not in CHOICES:
+    if name not in (*CHOICES, "shapes"):
         hint = "; arrays run on cuda when they lie on a GPU: x.to('cuda')" if name == "cuda" else ""
         raise ValueError(
             f"use_backend: expects one of {', '.join(map(repr, CHOICES))}, but got {name!r}{hint}"
@@ -129,9 +133,14 @@ def current_backend() -> str:
     return _backend.get()
 
 
+def backend_on(device: str | None) -> str:
+    """The backend that runs arrays of this device now."""
+    return _backend.get() if device is None or device == "cpu" else "cuda"
+
+
 def drawing(operation: type, device: str | None) -> type:
     """The class that runs `operation` on `device`: the backend's drawing, or the readable one."""
-    backend = _backend.get() if device is None or device == "cpu" else "cuda"
+    backend = backend_on(device)
     try:
         return _drawn[backend, operation]
     except KeyError:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 
+from minicnn.backends import backend_on
+from minicnn.backends.algorithm import check_algorithm, use_algorithm
 from minicnn.functional.arguments import (
     as_activation,
     as_added,
@@ -86,6 +89,7 @@ def conv2d(
     *,
     activation=None,
     add=None,
+    algorithm=None,
 ) -> Tensor:
     """Convolution, as networks use the word: cross-correlation with O filters.
 
@@ -112,6 +116,9 @@ def conv2d(
     activation : "relu", "relu6", "silu" or "hardswish", optional
     add : Tensor (N, O, OH, OW), optional
         Added before the activation: the shortcut of a residual block.
+    algorithm : str, optional
+        How it is computed, forward and backward: as `with use_algorithm(algorithm):` around this
+        call. The numbers differ by rounding only.
 
     Returns
     -------
@@ -123,7 +130,7 @@ def conv2d(
     ------
     ValueError
         If shapes do not fit together, or a stride or dilation is under 1 or a padding under 0, or
-        there is no activation of that name.
+        there is no activation of that name, or the backend that runs has no such algorithm.
     TypeError
         If a tensor is not float32 or float64, or the dtypes differ.
 
@@ -161,10 +168,12 @@ def conv2d(
     activation = as_activation(name, activation)
     depthwise = groups == x.shape[1] > 1
     operation = DepthwiseConv2d if depthwise else Conv2d
-    return operation.apply(
-        x, w, b, add, stride=stride, padding=padding, dilation=dilation, groups=groups,
-        activation=activation,
-    )  # fmt: skip
+    with nullcontext() if algorithm is None else use_algorithm(algorithm):
+        check_algorithm(name, backend_on(x.device))
+        return operation.apply(
+            x, w, b, add, stride=stride, padding=padding, dilation=dilation, groups=groups,
+            activation=activation,
+        )  # fmt: skip
 
 
 def partial_conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
@@ -260,6 +269,7 @@ def conv_transpose2d(
         raise ValueError(
             f"{name}: padding {padding} cuts everything off: the output would be {size}; use less"
         )
+    check_algorithm(name, backend_on(x.device))
     return ConvTranspose2d.apply(
         x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups, size=size
     )

@@ -1,11 +1,12 @@
-"""Weights in safetensors files: names, shapes and numbers, and nothing that could be executed.
+"""Weights in files: names, shapes and numbers, and nothing that could be executed.
 
     from minicnn import interop
 
     interop.save(model, "lenet.safetensors", metadata={"data": "digits"})
     interop.load_into(model, "lenet.safetensors")
 
-PyTorch reads the same files (`safetensors.torch.load_file`): shapes are NCHW in the file.
+PyTorch reads the same files (`safetensors.torch.load_file`): shapes are NCHW in the file. A name
+that ends in ".npz" makes, or reads, NumPy's kind of file.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minicnn.interop import npz
 from minicnn.interop.files import write_file
 from minicnn.nn import Module
 from minicnn.tensor import Tensor
@@ -25,15 +27,15 @@ class WeightsError(ValueError):
 
 
 def save(model_or_state, path, metadata=None) -> None:
-    """Write weights to a safetensors file: all of it, or nothing.
+    """Write weights to a safetensors or npz file: all of it, or nothing.
 
     Parameters
     ----------
     model_or_state : Module or dict of str to array
     path : str or Path
-        Should end in ".safetensors"; an older file there is replaced.
+        Should end in ".safetensors"; ".npz" makes an npz file. An older file there is replaced.
     metadata : dict of str to str, optional
-        Kept in the file's head; `read_metadata` gives it back.
+        Kept in the file's head; `read_metadata` gives it back. An npz file has none.
 
     Raises
     ------
@@ -52,7 +54,19 @@ def save(model_or_state, path, metadata=None) -> None:
         if not all(isinstance(word, str) for word in entry):
             raise TypeError(f"save: metadata expects strings by name, but got {entry!r}")
     arrays = {name: _plain(Tensor(value).numpy()) for name, value in state.items()}
-    write_file(path, _in_order(to_bytes(arrays, metadata)))
+    if _is_npz(path):
+        if metadata:
+            raise TypeError(
+                "save: an npz file has no place for metadata; leave them out, or save to a "
+                ".safetensors file"
+            )
+        write_file(path, npz.to_bytes(arrays))
+    else:
+        write_file(path, _in_order(to_bytes(arrays, metadata)))
+
+
+def _is_npz(path):
+    return Path(path).suffix == ".npz"
 
 
 def _in_order(content: bytes) -> bytes:
@@ -71,38 +85,67 @@ def _plain(array):
 
 
 def load(path) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file by name.
+    """The arrays of a safetensors or npz file by name.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     WeightsError
-        If it is cut short, is no safetensors file, or holds a kind of number NumPy lacks.
+        If it is cut short, is no such file, or holds a kind of number NumPy lacks.
     """
+    if _is_npz(path):
+        return _load_npz(path)
     with _open(path) as file:
         state = {}
         for name in file.keys():  # noqa: SIM118 - the file is no dict
             try:
                 state[name] = file.get_tensor(name)
+                known = state[name].dtype.kind in "biuf"  # a library may have added others
             except (TypeError, AttributeError):
+                known = False
+            if not known:
                 kind = file.get_slice(name).get_dtype()
                 raise WeightsError(
                     f"{path}: {name} holds {kind} numbers, which NumPy lacks; convert the file "
                     "to float32 with the program that wrote it"
-                ) from None
+                )
         return state
 
 
-def load_into(model: Module, path) -> None:
-    """Set a model's parameters from a safetensors file. Either all are set, or none.
+def _load_npz(path):
+    _check_there(path)
+    try:
+        return npz.read(path)
+    except ValueError as error:
+        raise WeightsError(
+            f"{path} is no whole npz file of numbers ({error}); copy, download or save it again"
+        ) from None
+
+
+def load_into(model: Module, path, rename=None) -> None:
+    """Set a model's parameters and buffers from a file. Either all are set, or none.
+
+    Weights of torchvision's nets have the names that minicnn's have. The counts of batches that
+    batch normalizations keep may be missing, as in files that are older than they: they become 0.
+
+    Parameters
+    ----------
+    model : Module
+    path : str or Path
+        A safetensors or npz file.
+    rename : function, optional
+        From a name in the file to the model's; see `minicnn.interop.names`.
 
     Raises
     ------
     FileNotFoundError, WeightsError
-        As `load`, and if the names or shapes are not the model's.
+        As `load`, and if names are missing or unknown or shapes differ; the message lists them all.
     """
-    state = load(path)
+    state = {rename(name) if rename else name: value for name, value in load(path).items()}
+    for name, buffer in model.named_buffers():
+        if name.endswith("num_batches_tracked"):
+            state.setdefault(name, np.zeros(buffer.shape, buffer.dtype))
     try:
         model.load_state_dict(state)
     except ValueError as error:
@@ -119,11 +162,7 @@ def _open(path):
     """The opened file, its head read and checked."""
     from safetensors import SafetensorError, safe_open
 
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"{path}: there is no such file; give the path of a .safetensors file, such as "
-            "the one that training has saved"
-        )
+    _check_there(path)
     try:
         return safe_open(path, framework="numpy")
     except SafetensorError as error:
@@ -133,3 +172,11 @@ def _open(path):
         ) from None
     except OSError as error:
         raise type(error)(f"{path} could not be read ({error}); see that you may read it") from None
+
+
+def _check_there(path):
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"{path}: there is no such file; give the path of a .safetensors file, such as "
+            "the one that training has saved"
+        )

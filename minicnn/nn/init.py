@@ -66,6 +66,20 @@ def manual_seed(seed: int) -> None:
     stream.restart(int(seed))
 
 
+def get_rng_state() -> dict:
+    """Where both streams of random numbers stand, as numbers that JSON can hold."""
+    return {
+        "init": _random().bit_generator.state,
+        "dropout": {"key": stream.key, "counter": stream.counter},
+    }
+
+
+def set_rng_state(state: dict) -> None:
+    """Go on with the random numbers that came after `get_rng_state`."""
+    _random().bit_generator.state = state["init"]
+    stream.key, stream.counter = state["dropout"]["key"], state["dropout"]["counter"]
+
+
 def _random():
     """The generator of all initialisers, seeded with 0 unless `manual_seed` was called."""
     global _generator

@@ -60,7 +60,7 @@ class Module:
         recorder = _recorder.get()
         if recorder is None:
             return self.forward(*inputs, **settings)
-        with recorder.inside(self):
+        with recorder.inside(self, inputs):
             return self.forward(*inputs, **settings)
 
     # -- the tree -----------------------------------------------------------

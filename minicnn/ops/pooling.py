@@ -42,8 +42,8 @@ class Pool2d(Function):
 
 
 # ---------------------------------------------------------------------------
-# Maxima. A window's choice is a place h*W + w, saved as int32 (N, OH, OW, C) on every backend. With
-# the choices given, the pooling is linear: y = read_at(x, places), and that replays it.
+# Maxima. A window's choice is a place h*W + w: `places` gives them as int32 (N, OH, OW, C) on every
+# backend. With the choices given, the pooling is linear: y = read_at(x, places): that replays it.
 # ---------------------------------------------------------------------------
 class MaxPool2d(Pool2d):
     """Largest value of each window.
@@ -63,6 +63,10 @@ class MaxPool2d(Pool2d):
     def backward(self, dy):
         (winner,) = self.saved
         return nchw(add_at(winner, nhwc(dy), self.shapes[0][2:]))
+
+    def places(self):
+        """The winners that `forward` saved (a backend may have saved them in another form)."""
+        return self.saved[0]
 
     def choose(self, x):
         """The place of each window's first maximum."""
@@ -119,13 +123,20 @@ class PoolIndices(Function):
     def forward(self, x):
         pool = drawing(self.pool, device_of(x))()
         pool.__dict__.update(self.settings)
-        pool.shapes = self.shapes
+        pool.shapes, pool.needs = self.shapes, (True,)
         pool.forward(x)
-        (winner,) = pool.saved
-        return nchw(winner.astype(np.int64))
+        return nchw(pool.places().astype(np.int64))
 
     def backward(self, dy):
         return None
+
+    def choose(self, x):
+        """The places: they are a choice, and nothing else."""
+        return self.forward(x)
+
+    def replay(self, places, x):
+        """The same places."""
+        return places
 
 
 class MaxUnpool2d(Function):

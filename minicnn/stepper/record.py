@@ -65,7 +65,7 @@ class Recorder:
         self.names = {}  # id of a module -> its dotted name in the outermost one
 
     @contextmanager
-    def inside(self, module):
+    def inside(self, module, inputs=()):
         """What runs in this block belongs to `module`."""
         if not self.running:
             self.names = {}

@@ -1,0 +1,92 @@
+"""1x1 convolution: a matrix product.
+
+The window of a 1x1 kernel is the pixel itself, so the matrix of windows is x as it lies in memory,
+a row of C numbers for each pixel: z = x W, with nothing to copy. With a stride, it is every SH-th
+row and SW-th column of x, and the other pixels get no gradient.
+
+    forward          z  = x W         in blocks of pixels
+    input gradient   dx = dz W'       in blocks of pixels
+    weight gradient  dW' = dz' x      in blocks of input channels: no sums to put together
+
+The fully connected layer is the same thing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicnn.backends.fast import memory
+from minicnn.backends.fast.tiles import WORTH_SHARING, even, matrix
+from minicnn.backends.fast.workers import run
+
+BLOCK = 2**20  # bytes of a block's rows, those read and those written
+PIXELS = 256  # rows of a block at least
+CHANNELS = 64  # columns of x in a block of the weight gradient
+
+
+def forward(x, w, geometry, end):
+    """y (N, OH, OW, O): the product of pixels and filters, then `end`."""
+    y = memory.empty(geometry.y_shape, x.dtype)
+    multiply(seen(x, geometry), w.reshape(geometry.O, geometry.C).T, matrix(y), end.of_matrix())
+    return y
+
+
+def input_gradient(dz, w, geometry):
+    """dx (N, H, W, C)."""
+    g = geometry
+    small = memory.empty((*dz.shape[:3], g.C), dz.dtype)
+    multiply(matrix(dz), w.reshape(g.O, g.C), matrix(small))
+    if small.shape == g.x_shape:
+        return small
+    dx = memory.empty(g.x_shape, dz.dtype)
+    dx[...] = 0
+    dx[looked_at(g)] = small
+    return dx
+
+
+def weight_gradient(x, dz, geometry):
+    """dw (O, 1, 1, C)."""
+    dw = memory.empty(geometry.w_shape, x.dtype)
+    multiply_transposed(matrix(dz), seen(x, geometry), dw.reshape(geometry.O, geometry.C))
+    return dw
+
+
+def seen(x, geometry):
+    """The pixels that windows look at, as rows (N*OH*OW, C)."""
+    return matrix(x[looked_at(geometry)])
+
+
+def looked_at(geometry):
+    """Which pixels of x that is."""
+    return slice(None), *(
+        slice(0, (many - 1) * s + 1, s) for many, s in zip(geometry.output, geometry.stride)
+    )
+
+
+# ---------------------------------------------------------------------------
+# Products, shared by the workers
+# ---------------------------------------------------------------------------
+def multiply(a, b, out, end=None):
+    """out = a b, then `end`, in blocks of rows."""
+    (R, K), O = a.shape, out.shape[1]
+    most = max(PIXELS, BLOCK // ((K + O) * a.itemsize))
+    blocks = even(R, min(most, max(64, -(-R // 8))))
+
+    def block(worker, k):
+        rows = blocks[k]
+        np.matmul(a[rows], b, out=out[rows])
+        if end is not None:
+            end(out[rows], rows)
+
+    run(block, len(blocks), parallel=R * K * O > WORTH_SHARING)
+
+
+def multiply_transposed(a, b, out):
+    """out = a' b, in blocks of b's columns."""
+    (R, O), K = a.shape, b.shape[1]
+    blocks = even(K, max(CHANNELS, -(-K // 16)))
+
+    def block(worker, k):
+        np.matmul(a.T, b[:, blocks[k]], out=out[:, blocks[k]])
+
+    run(block, len(blocks), parallel=R * K * O > WORTH_SHARING)
