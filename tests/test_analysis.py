@@ -303,3 +303,10 @@ def test_the_ball_chart():
         compare(["lenet"]).plot()
     with pytest.raises(ValueError, match="no net has a published accuracy on 'Moon'"):
         compare(dataset="Moon")
+
+
+def test_a_container_does_not_count_its_layers_again():
+    conv = nn.Conv2d(3, 4, 3, bias=False)
+    nested = nn.Sequential(nn.Sequential(nn.Sequential(conv)))
+    assert cost(nested, (3, 8, 8)).macs == cost(conv, (3, 8, 8)).macs == 36 * 4 * 27
+    assert sum(row.macs for row in summary(nested, (3, 8, 8)).rows) == 36 * 4 * 27

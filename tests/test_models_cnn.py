@@ -379,3 +379,27 @@ def test_branches_are_joined_in_the_order_they_were_named():
     x = Tensor(random(1, 2, 3, 3))
     expected = np.concatenate([module.b(x).numpy(), module.a(x).numpy()], axis=1)
     np.testing.assert_array_equal(module(x).numpy(), expected)
+
+
+# ---------------------------------------------------------------------------
+# Forms that others mix up
+# ---------------------------------------------------------------------------
+def filters(name):
+    """(O, C, KH, KW) of every convolution, by name."""
+    with init.empty():
+        state = models.build(name).state_dict()
+    return {key: value.shape for key, value in state.items() if value.ndim == 4}
+
+
+def test_googlenets_5x5_is_3x3_in_torchvisions_weights():
+    branch = "inception3a.branch3.1.conv.weight"
+    assert filters("googlenet_2014")[branch] == (32, 16, 5, 5)
+    assert filters("googlenet")[branch] == (32, 16, 3, 3)
+
+
+def test_alexnet_of_2012_is_not_the_one_weird_tricks():
+    of_2012, of_2014 = (list(filters(name).values()) for name in ("alexnet_2012", "alexnet"))
+    assert [shape[0] for shape in of_2012] == [96, 256, 384, 384, 256]
+    assert [shape[1] for shape in of_2012] == [3, 48, 256, 192, 192]  # towers: 2, 4 and 5 see one
+    assert [shape[0] for shape in of_2014] == [64, 192, 384, 256, 256]
+    assert [shape[1] for shape in of_2014] == [3, 64, 192, 384, 256]
