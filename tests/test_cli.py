@@ -66,7 +66,8 @@ def test_train_saves_weights_and_history(capsys):
     assert record["settings"] == {
         "model": "lenet", "data": "digits", "epochs": 2, "batch_size": 16, "lr": 0.05,
         "momentum": 0.9, "weight_decay": 5e-3, "seed": 3, "device": "cpu",
-        "backend": minicnn.current_backend(), "threads": 1,
+        "backend": minicnn.current_backend(), "threads": 1, "optimizer": "sgd",
+        "schedule": "cosine",
     }  # fmt: skip
     assert record["parameters"] == 61706
     assert record["minicnn"] == minicnn.__version__ and record["numpy"] == np.__version__
@@ -134,7 +135,7 @@ def test_a_run_that_diverges(capsys):
     code, out, err = run(capsys, *argv)
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert err.startswith("minicnn train: the loss is ") and "lower the learning rate" in err
-    assert not list(Path("runs").rglob("*.*"))
+    assert not Path("runs/lenet-digits/weights.safetensors").exists()
 
 
 def interrupt_after(epochs, monkeypatch):
@@ -173,7 +174,83 @@ def test_a_disk_that_is_full_at_the_end(capsys, monkeypatch):
     monkeypatch.setattr("minicnn.interop.files.os.fsync", full)
     code, _, err = run(capsys, "train", "lenet", "--epochs", 1, "--quiet")
     assert (code, len(err.splitlines())) == (1, 1)
-    assert "weights.safetensors could not be written (No space left on device)" in err
+    assert "step-00000001.safetensors could not be written (No space left on device)" in err
+    assert not list(Path("runs/lenet-digits").iterdir())
+
+
+# ---------------------------------------------------------------------------
+# train: going on
+# ---------------------------------------------------------------------------
+def without_clocks(folder):
+    record = json.loads((Path(folder) / "history.json").read_text(encoding="utf-8"))
+    for entry in record["epochs"]:
+        del entry["seconds"], entry["images_per_second"]
+    return record["epochs"]
+
+
+@pytest.mark.parametrize("words", [(), ("--optimizer", "adamw", "--schedule", "plateau")])
+def test_resume_comes_to_the_same_bits(words, capsys, monkeypatch):
+    argv = "train", "lenet", "--epochs", 4, "--batch-size", 16, "--seed", 2, *words
+    assert run(capsys, *argv, "--out", "whole")[0] == 0
+    with monkeypatch.context() as patch:
+        interrupt_after(2, patch)
+        assert run(capsys, *argv, "--out", "broken")[0] == 130
+    code, out, err = run(capsys, "train", "lenet", "--resume", "--out", "broken")
+    assert (code, err) == (0, "") and "going on after epoch 2" in out
+    weights = [Path(folder, "weights.safetensors").read_bytes() for folder in ("whole", "broken")]
+    assert weights[0] == weights[1]
+    assert without_clocks("whole") == without_clocks("broken")
+    lines = Path("broken/history.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+
+    code, out, _ = run(capsys, "train", "lenet", "--resume", "--out", "broken", "--quiet")
+    assert code == 0 and "after 4 epochs" in out  # nothing was left to do
+
+
+def test_keep(capsys):
+    run(capsys, "train", "lenet", "--epochs", 4, "--batch-size", 16, "--keep", 3, "--out", "here")
+    steps = sorted(path.stem for path in Path("here").glob("step-*"))
+    assert steps == ["step-00000006", "step-00000009", "step-00000012"]
+
+
+def test_a_new_run_replaces_an_older_one(capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_after(2, patch)
+        run(capsys, "train", "lenet", "--epochs", 5, "--batch-size", 8, "--out", "here")
+    code, _, err = run(capsys, "train", "lenet", "--epochs", 1, "--out", "here", "--keep", 2)
+    assert code == 0
+    assert "the run in here, at epoch 2 of 5, is replaced when this one's first epoch" in err
+    assert [path.stem for path in Path("here").glob("step-*")] == ["step-00000001"]
+    assert run(capsys, "train", "lenet", "--epochs", 1, "--out", "here")[2] == ""
+
+
+@pytest.mark.parametrize(
+    "words, text",
+    [
+        (("--lr", "0.1"), "was begun with --lr 0.05, but now it is 0.1; leave it out"),
+        (("--optimizer", "adam"), "was begun with --optimizer sgd, but now it is adam"),
+        (("--threads", "2"), "was begun with --threads 1, but now it is 2"),
+        (("--data", "mnist"), "was begun with --data digits, but now it is mnist"),
+    ],
+)
+def test_resume_with_other_settings(words, text, capsys):
+    run(capsys, "train", "lenet", "--epochs", 1, "--out", "here")
+    before = {path: path.read_bytes() for path in Path("here").iterdir()}
+    code, out, err = run(capsys, "train", "lenet", "--resume", "--out", "here", *words)
+    assert (code, out, len(err.splitlines())) == (2, "", 1) and text in err
+    assert {path: path.read_bytes() for path in Path("here").iterdir()} == before
+
+
+def test_resume_without_a_checkpoint(capsys):
+    code, out, err = run(capsys, "train", "lenet", "--resume", "--out", "nowhere")
+    assert (code, out) == (2, "") and "nowhere holds no checkpoint to go on from" in err
+    assert not Path("nowhere").exists()
+
+
+def test_momentum_is_sgds(capsys):
+    argv = "train", "lenet", "--optimizer", "adam", "--momentum", "0.5"
+    code, _, err = run(capsys, *argv)
+    assert code == 2 and "--momentum is a setting of sgd" in err
 
 
 # ---------------------------------------------------------------------------
@@ -290,7 +367,7 @@ def test_data_that_cannot_be_had(capsys, monkeypatch, tmp_path):
     def no_network(*_):
         raise DataUnavailableError("the file could not\nbe downloaded")
 
-    monkeypatch.setattr("minicnn.data.mnist.fetch", no_network)
+    monkeypatch.setattr("minicnn.data.download.fetch", no_network)
     monkeypatch.setenv("MINICNN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MINICNN_DATA", raising=False)
     code, out, err = run(capsys, "train", "lenet", "--data", "mnist")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
+import io
 import os
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zipfile
@@ -26,12 +28,20 @@ from minicnn.data import (
     DataLoader,
     Dataset,
     DataUnavailableError,
+    cifar,
     digits,
     download,
     idx,
     load,
     make_digits,
     mnist,
+)
+from minicnn.data.transforms import (
+    ColorJitter,
+    Compose,
+    RandomCrop,
+    RandomHorizontalFlip,
+    TenCrop,
 )
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
@@ -513,6 +523,7 @@ def test_digits_name_their_authors_and_licence():
         (("digits", "valid"), ValueError, "load: unknown split 'valid'; choose one of train, test"),
         (("digits", None), TypeError, "load: split is None, but must be one of train, test"),
         (("digits", "test", 32), ValueError, "digits has images of size 8, or 28 .* not 32"),
+        (("cifar10", "test", 28), ValueError, "cifar10 has images of size 32 only, not 28"),
         (("mnist", "test", 32), ValueError, "mnist has images of size 28 only, not 32"),
     ],
 )
@@ -656,12 +667,20 @@ def test_loader_orders_differ_between_epochs_and_seeds():
     assert plain.order(0).tolist() == plain.order(1).tolist() == list(range(50))
 
 
-def test_loader_numbers_of_the_order_and_of_the_batches_are_apart():
+def test_loader_numbers_of_the_order_the_images_and_the_batches_are_apart():
     drawn = []
-    loader = DataLoader(numbered(40), 20, True, transform=lambda x, rng: drawn.append(rng) or x)
-    assert len(list(loader)) == len(drawn) == 2
-    orders = {tuple(rng.permutation(40)) for rng in drawn} | {tuple(loader.order(0))}
-    assert len(orders) == 3
+
+    def mix(x, y, rng):
+        drawn.append(tuple(rng.permutation(40)))
+        return x, y
+
+    def transform(x, rng):
+        drawn.append(tuple(np.argsort([*rng.random(len(x)), *rng.random(len(x))])))
+        return x
+
+    loader = DataLoader(numbered(40), 20, True, transform=transform, mix=mix)
+    assert len(list(loader)) == 2 and len(drawn) == 4
+    assert len({*drawn, tuple(loader.order(0)), tuple(loader.order(1))}) == 6
 
 
 def test_loader_epoch_advances_when_a_walk_starts():
@@ -691,8 +710,8 @@ def test_loader_batches_are_fresh():
 def test_transform_sees_the_batch_in_0_to_1_and_may_be_repeated():
     def crop(x, rng):
         assert x.dtype == np.float32 and x.min() >= 0 and x.max() <= 1
-        left = rng.integers(0, 3)
-        return x[..., left : left + 2] + rng.random()
+        left = rng.integers(0, 3, len(x))[0]
+        return x[..., left : left + 2] + rng.random((len(x), 1, 1, 1))
 
     ds = Dataset(np.arange(240, dtype=np.uint8).reshape(5, 3, 4, 4), np.zeros(5, int))
     loader = DataLoader(ds, batch_size=2, transform=crop, mean=0.5, std=2)
@@ -722,6 +741,8 @@ def test_transform_sees_the_batch_in_0_to_1_and_may_be_repeated():
         ({"transform": 3}, TypeError, "transform is 3, but must be callable"),
         ({"mean": [0.1, 0.2]}, ValueError, r"mean is \[0.1, 0.2\], .* each of the 1 channels"),
         ({"mean": "grey"}, TypeError, "mean is 'grey', but must be numbers"),
+        ({"mix": 3}, TypeError, "mix is 3, but must be callable"),
+        ({"workers": -1}, ValueError, "workers is -1, but must be 0 or more"),
         ({"std": float("nan")}, ValueError, "std is nan, but must be one finite number"),
         ({"std": 0}, ValueError, "std is 0, but must be greater than 0"),
     ],
@@ -743,6 +764,7 @@ def test_loader_refuses_a_bad_epoch_and_keeps_its_own():
     [
         (None, TypeError, "transform returned NoneType, but must return an ndarray"),
         (np.zeros((3, 1, 2, 3)), ValueError, r"shape \(3, 1, 2, 3\), but must return \(10, 1, "),
+        (np.zeros((10, 2, 3, 1, 1)), ValueError, r"or \(10, crops, 1, H, W\)"),
         (np.zeros((10, 6)), ValueError, r"returned shape \(10, 6\)"),
     ],
 )
@@ -751,11 +773,300 @@ def test_loader_refuses_what_a_transform_returns(returned, error, message):
         next(iter(DataLoader(numbered(10), transform=lambda x, rng: returned)))
 
 
+# ---------------------------------------------------------------- augmentation and workers
+
+
+AUGMENT = Compose([RandomCrop(4, padding=1), RandomHorizontalFlip(), ColorJitter(0.3)])
+
+
+@given(
+    count=st.integers(1, 30),
+    batch_size=st.integers(1, 33),
+    workers=st.integers(0, 3),
+    seed=st.integers(0, 2**70),
+    epoch=st.integers(0, 2**40),
+)
+def test_augmentation_depends_on_seed_epoch_and_image_alone(
+    count, batch_size, workers, seed, epoch
+):
+    images = np.random.default_rng(count).integers(0, 256, (count, 3, 5, 6), np.uint8)
+    ds = Dataset(images, np.arange(count))
+    whole = DataLoader(ds, count, seed=seed, transform=AUGMENT)
+    parts = DataLoader(ds, batch_size, True, seed, transform=AUGMENT, workers=workers)
+    whole.epoch = parts.epoch = epoch
+    ((expected, _),) = whole  # in the data set's own order
+    order = parts.order(epoch)
+    x, y = (np.concatenate(part) for part in zip(*parts))
+    np.testing.assert_array_equal(y, order)
+    np.testing.assert_array_equal(x, expected[order])
+
+
+def test_augmentation_differs_between_epochs_seeds_and_images():
+    ds = Dataset(np.tile(np.arange(48, dtype=np.uint8).reshape(1, 3, 4, 4), (9, 1, 1, 1)), [0] * 9)
+    seen = set()
+    for seed in range(3):
+        loader = DataLoader(
+            ds, 9, seed=seed, transform=lambda x, rng: rng.random((len(x), 1, 1, 1)) + x
+        )
+        for _ in range(2):
+            seen.update(float(image.min()) for image in next(iter(loader))[0])
+    assert len(seen) == 3 * 2 * 9
+
+
+def test_ten_crops_go_through_the_loader():
+    ds = Dataset(
+        np.random.default_rng(0).integers(0, 256, (5, 3, 6, 7), np.uint8), np.zeros(5, int)
+    )
+    batches = [x for x, _ in DataLoader(ds, 2, transform=TenCrop(4), mean=(0.1, 0.2, 0.3), std=2)]
+    assert [x.shape for x in batches] == [(2, 10, 3, 4, 4), (2, 10, 3, 4, 4), (1, 10, 3, 4, 4)]
+    mean = np.reshape([0.1, 0.2, 0.3], (3, 1, 1))
+    middle = (ds.images[0, :, 1:5, 1:5] / 255 - mean) / 2
+    np.testing.assert_allclose(batches[0][0, 4], middle, atol=1e-6)
+
+
+class Gate:
+    """A transform that notes which batches it made, and in which thread."""
+
+    def __init__(self):
+        self.made, self.threads = [], set()
+
+    def __call__(self, x, rng):
+        self.made.append(round(float(x[0, 0, 0, 0]) * 255))
+        self.threads.add(threading.current_thread().name)
+        return x
+
+
+def test_workers_run_ahead_but_not_far():
+    gate = Gate()
+    walk = iter(DataLoader(numbered(60), 1, transform=gate, workers=2))
+    next(walk)
+    deadline = time.monotonic() + 30
+    while len(gate.made) < 4 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert 4 <= len(gate.made) <= 5 and threading.current_thread().name not in gate.threads
+    walk.close()
+    made = len(gate.made)
+    assert not any(t.name.startswith("minicnn-loader") for t in threading.enumerate())
+    assert len(gate.made) == made < 60
+
+
+def test_without_workers_a_batch_is_made_when_it_is_asked_for():
+    gate = Gate()
+    walk = iter(DataLoader(numbered(9), 1, transform=gate))
+    assert gate.made == []
+    next(walk)
+    assert gate.made == [0] and gate.threads == {threading.current_thread().name}
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_an_error_comes_in_its_turn(workers):
+    def fail_at_5(x, rng):
+        if round(float(x[0, 0, 0, 0]) * 255) == 5:
+            raise DataError("number 5")
+        return x
+
+    walk = iter(DataLoader(numbered(9), 1, transform=fail_at_5, workers=workers))
+    for _ in range(5):
+        next(walk)
+    with pytest.raises(DataError, match="number 5"):
+        next(walk)
+    assert not any(t.name.startswith("minicnn-loader") for t in threading.enumerate())
+
+
+def test_waiting_is_counted():
+    def slow(x, rng):
+        time.sleep(0.01)
+        return x
+
+    loader = DataLoader(numbered(5), 1, transform=slow)
+    assert loader.waited == 0
+    list(loader)
+    before = loader.waited
+    assert before >= 0.05
+    walk = iter(loader)
+    next(walk)
+    assert 0.01 <= loader.waited < before  # it starts afresh with each walk
+
+
+# ---------------------------------------------------------------- CIFAR
+
+
+def cifar_records(count, classes, labels, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, 256, (count, labels + 3072), np.uint8)
+    rows[:, :labels] = np.arange(count)[:, None] % classes
+    return rows
+
+
+def tar_gz(contents):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, content in contents.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def small_cifar(monkeypatch, name):
+    """Stand-ins of a few images with their checksums: {name in the archive: bytes}."""
+    source = cifar.SOURCES[name]
+    contents, sums = {}, {}
+    for split, files in source.sha256.items():
+        sums[split] = {}
+        for k, file in enumerate(files):
+            rows = cifar_records(12, source.count, source.labels, seed=k)
+            contents[f"{source.inside}/{file}"] = rows.tobytes()
+            sums[split][file] = hashlib.sha256(rows).hexdigest()
+    names = "".join(f"class-{k}\n" for k in range(source.count)) + "\n"
+    contents = {f"{source.inside}/readme.html": b"", **contents}
+    contents[f"{source.inside}/{source.classes}"] = names.encode()
+    monkeypatch.setitem(cifar.SOURCES, name, dataclasses.replace(source, sha256=sums))
+    return contents
+
+
+def put_cifar(monkeypatch, place, name, content):
+    source = cifar.SOURCES[name]
+    file = place / "own" / source.folder / source.archive
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    monkeypatch.setenv("MINICNN_DATA", str(place / "own"))
+    return file
+
+
+@pytest.mark.parametrize(("name", "labels"), [("cifar10", 1), ("cifar100", 2)])
+def test_cifar(monkeypatch, place, name, labels):
+    contents = small_cifar(monkeypatch, name)
+    put_cifar(monkeypatch, place, name, tar_gz(contents))
+    source = cifar.SOURCES[name]
+    for split, batches in source.sha256.items():
+        ds = load(name, split)
+        rows = np.concatenate(
+            [cifar_records(12, source.count, labels, seed=k) for k in range(len(batches))]
+        )
+        assert ds.images.shape == (len(rows), 3, 32, 32)
+        assert ds.images.transpose(0, 2, 3, 1).flags.c_contiguous
+        np.testing.assert_array_equal(ds.images.reshape(len(rows), -1), rows[:, labels:])
+        np.testing.assert_array_equal(ds.labels, rows[:, labels - 1])
+        assert ds.classes == tuple(f"class-{k}" for k in range(source.count))
+        assert (ds.name, ds.split) == (name, split)
+    assert cached_files(place) == []
+
+
+def spoilt_cifar(contents, how):
+    """Bytes of an archive that is not what it must be."""
+    first = "cifar-10-batches-bin/data_batch_1.bin"
+    names = "cifar-10-batches-bin/batches.meta.txt"
+    if how == "truncated":
+        return tar_gz(contents)[:-30_000]
+    if how == "no archive":
+        return b"<html>404</html>"
+    changed = {
+        "wrong bytes": {first: contents[first][:-1] + b"\0"},
+        "wrong size": {first: contents[first][:-1]},
+        "empty": {first: b""},
+        "label": {first: b"\x0a" + contents[first][1:]},
+        "few names": {names: b"cat dog"},
+        "traversal": {"../evil": b"x"},
+        "pickle": {"cifar-10-batches-py/data_batch_1": b"cos\nsystem\n"},
+    }
+    if how == "missing":
+        return tar_gz({name: content for name, content in contents.items() if name != first})
+    return tar_gz(changed[how] | contents | changed[how])
+
+
+SPOILT_CIFAR = {
+    "truncated": "(is cut short|is damaged)",
+    "no archive": "is damaged: it is no whole tar file",
+    "wrong bytes": "data_batch_1.bin has the wrong checksum: its SHA-256 is .*, but must be ",
+    "wrong size": "data_batch_1.bin has the wrong size: 36,875 bytes, but must be a multiple of",
+    "empty": "data_batch_1.bin has the wrong size: 0 bytes",
+    "label": r"data_batch_1.bin holds the label 10, but labels must be in 0\.\.9",
+    "few names": "batches.meta.txt names 2 classes, but must name 10",
+    "traversal": r"holds '\.\./evil', which leads out of the folder",
+    "pickle": "is the Python version of the archive, whose files are pickles .* cifar-10-binary",
+    "missing": "lacks cifar-10-batches-bin/data_batch_1.bin",
+}
+
+
+@pytest.mark.parametrize("how", SPOILT_CIFAR)
+def test_a_bad_cifar_archive_is_named_and_stays(monkeypatch, place, how):
+    contents = small_cifar(monkeypatch, "cifar10")
+    bad = spoilt_cifar(contents, how)
+    file = put_cifar(monkeypatch, place, "cifar10", bad)
+    with pytest.raises(DataError, match=SPOILT_CIFAR[how]) as caught:
+        load("cifar10")
+    assert str(caught.value).startswith(str(file)) and "replace the file by a good" in str(
+        caught.value
+    )
+    assert file.read_bytes() == bad
+
+
+def test_a_cifar_archive_that_swells_is_stopped(monkeypatch, place):
+    small_cifar(monkeypatch, "cifar10")
+    put_cifar(monkeypatch, place, "cifar10", tar_gz({"zeros": bytes(10**6)}))
+    monkeypatch.setattr(cifar, "MOST_BYTES", 10**5)
+    with pytest.raises(DataError, match="unpacks to more than the 100,000 bytes allowed"):
+        load("cifar10")
+
+
+def test_cifar_is_downloaded_once(monkeypatch, server, place):
+    archive = tar_gz(small_cifar(monkeypatch, "cifar10"))
+    monkeypatch.setattr(cifar, "HOME", server.url)
+    server.contents["cifar-10-binary.tar.gz"] = archive
+    assert len(load("cifar10", "train")) == 60 and len(load("cifar10", "test")) == 12
+    assert server.requests == ["/mnist/cifar-10-binary.tar.gz"]
+    assert cached_files(place) == ["cifar-10-binary.tar.gz"]
+
+
+@pytest.mark.parametrize("how", ["wrong bytes", "pickle", "traversal"])
+def test_a_bad_cifar_download_leaves_nothing(monkeypatch, server, place, how):
+    contents = small_cifar(monkeypatch, "cifar10")
+    monkeypatch.setattr(cifar, "HOME", server.url)
+    server.contents["cifar-10-binary.tar.gz"] = spoilt_cifar(contents, how)
+    with pytest.raises(DataError, match=SPOILT_CIFAR[how]) as caught:
+        load("cifar10")
+    assert "put a good copy at MINICNN_DATA/cifar-10/cifar-10-binary.tar.gz" in str(caught.value)
+    assert cached_files(place) == []
+
+
+def test_real_cifar10(data_dir):
+    ds = load("cifar10", "test")
+    assert ds.images.shape == (10_000, 3, 32, 32) and ds.labels[:5].tolist() == [3, 8, 8, 0, 6]
+    assert np.bincount(ds.labels).tolist() == [1000] * 10
+    assert ds.classes[:4] == ("airplane", "automobile", "bird", "cat")
+
+
+@pytest.mark.slow
+def test_real_cifar10_has_the_mean_and_deviation_of_its_recipe(data_dir):
+    from minicnn.training.recipes import preparation
+
+    images, prepared = load("cifar10", "train").images, preparation("cifar10")
+    assert images.shape == (50_000, 3, 32, 32)
+    for c, (mean, std) in enumerate(zip(prepared.mean, prepared.std)):
+        share = np.bincount(images[:, c].ravel()) / (50_000 * 32 * 32)
+        values = np.arange(256) / 255
+        found = share @ values
+        assert found == pytest.approx(mean, abs=1e-4)
+        assert np.sqrt(share @ (values - found) ** 2) == pytest.approx(std, abs=1e-4)
+
+
 # ---------------------------------------------------------------- cheap to import
 
 
 def test_import_is_cheap():
-    heavy = ["urllib.request", "http.client", "tqdm", "gzip", "zipfile", "tempfile", "sklearn"]
+    heavy = [
+        "urllib.request",
+        "http.client",
+        "tqdm",
+        "gzip",
+        "zipfile",
+        "tempfile",
+        "sklearn",
+        "tarfile",
+        "concurrent.futures",
+        "PIL",
+    ]
     code = (
         "import sys, numpy; before = set(sys.modules); import minicnn.data; "
         f"print(sorted(set({heavy}) & (set(sys.modules) - before)))"

@@ -1,4 +1,4 @@
-"""Images with labels: three data sets, and the loader that cuts them into batches.
+"""Images with labels: data sets, transforms, and the loader that cuts them into batches.
 
     from minicnn.data import DataLoader, load
 
@@ -6,18 +6,32 @@
     for x, y in DataLoader(train, batch_size=64, shuffle=True):
         ...
 
-`digits` is part of the package. `mnist` and `fashion-mnist` are looked for in the folder that the
-environment variable `MINICNN_DATA` names, then in the cache; else they are downloaded once.
+`digits` is part of the package. The others are looked for in the folder that the environment
+variable `MINICNN_DATA` names, then in the cache; else they are downloaded once. `ImageFolder` reads
+pictures of your own; `minicnn.data.transforms` has the usual augmentation.
 """
 
 from __future__ import annotations
 
+from minicnn.data.archive import extract
 from minicnn.data.dataset import DataError, Dataset, DataUnavailableError
+from minicnn.data.folder import ImageFolder
 from minicnn.data.loader import DataLoader
+from minicnn.data.pictures import read_picture
 
-__all__ = ["NAMES", "DataError", "DataLoader", "DataUnavailableError", "Dataset", "load"]
+__all__ = [
+    "NAMES",
+    "DataError",
+    "DataLoader",
+    "DataUnavailableError",
+    "Dataset",
+    "ImageFolder",
+    "extract",
+    "load",
+    "read_picture",
+]
 
-NAMES = ("digits", "mnist", "fashion-mnist")
+NAMES = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 SPLITS = ("train", "test")
 
 
@@ -26,11 +40,12 @@ def load(name: str, split: str = "train", *, size: int | None = None) -> Dataset
 
     Parameters
     ----------
-    name : {"digits", "mnist", "fashion-mnist"}
+    name : {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100"}
         `digits`: 1,437 + 360 handwritten digits of 8x8 pixels (Alpaydin and Kaynak, 1998), in the
         package. `mnist`: 60,000 + 10,000 handwritten digits of 28x28 pixels (LeCun, Cortes and
         Burges, 1998). `fashion-mnist`: as many pictures of clothes (Xiao, Rasul and Vollgraf,
-        2017).
+        2017). `cifar10` and `cifar100`: 50,000 + 10,000 colour photos of 32x32 pixels in 10 or 100
+        classes (Krizhevsky, 2009).
     split : {"train", "test"}
     size : int, optional
         Height and width of an image. `load("digits", size=28)` makes 28x28 images of the 8x8
@@ -40,7 +55,7 @@ def load(name: str, split: str = "train", *, size: int | None = None) -> Dataset
     Returns
     -------
     Dataset
-        Images `(N, 1, H, W)` uint8 in 0..255, labels `(N,)` int64.
+        Images `(N, C, H, W)` uint8 in 0..255, labels `(N,)` int64.
 
     Raises
     ------
@@ -60,6 +75,10 @@ def load(name: str, split: str = "train", *, size: int | None = None) -> Dataset
         from minicnn.data.digits import load_digits
 
         return load_digits(split, size)
+    if name.startswith("cifar"):
+        from minicnn.data.cifar import load_cifar
+
+        return load_cifar(name, split, size)
     from minicnn.data.mnist import load_mnist
 
     return load_mnist(name, split, size)

@@ -76,16 +76,20 @@ class Dataset:
     def __getitem__(self, index):
         if isinstance(index, (int, np.integer)):
             return self.images[index], int(self.labels[index])
-        if not isinstance(index, slice):
-            index = np.asarray(index)
-            # An empty list is a float array to NumPy, and yet it is a fair choice of nothing.
-            index = index.astype(np.int64) if index.size == 0 else index
-            if index.ndim != 1 or index.dtype.kind not in "iub":
-                raise TypeError(
-                    f"Dataset: index is {index.dtype} of shape {index.shape}, but must be an "
-                    "integer, a slice, or a 1-D list of positions or of True and False"
-                )
+        index = positions("Dataset", index)
         return replace(self, images=self.images[index], labels=self.labels[index])
+
+    @property
+    def channels(self) -> int:
+        """C of the images."""
+        return self.images.shape[1]
+
+    def stacks(self, chosen):
+        """The chosen images as arrays (n, C, H, W) uint8, one after the other; here a single one.
+
+        Their memory is channels-last where that of `images` is.
+        """
+        yield self.images.transpose(0, 2, 3, 1)[chosen].transpose(0, 3, 1, 2)
 
     def __repr__(self) -> str:
         shape = "x".join(str(extent) for extent in self.images.shape[1:])
@@ -93,3 +97,18 @@ class Dataset:
             f"<Dataset {self.name}/{self.split}: {len(self):,} images of {shape}, "
             f"{len(self.classes)} classes>"
         )
+
+
+def positions(name: str, index) -> slice | np.ndarray:
+    """`index` as a slice, or a 1-D array of integers or of True and False."""
+    if isinstance(index, slice):
+        return index
+    index = np.asarray(index)
+    # An empty list is a float array to NumPy, and yet it is a fair choice of nothing.
+    index = index.astype(np.int64) if index.size == 0 else index
+    if index.ndim != 1 or index.dtype.kind not in "iub":
+        raise TypeError(
+            f"{name}: index is {index.dtype} of shape {index.shape}, but must be an "
+            "integer, a slice, or a 1-D list of positions or of True and False"
+        )
+    return index

@@ -1,4 +1,4 @@
-"""Fetch a file from its public home: all of it and checked, or nothing."""
+"""Find a file, on this machine or at its public home: all of it and checked, or nothing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,74 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from minicnn.data.dataset import DataUnavailableError
+from minicnn.data.dataset import DataError, DataUnavailableError
+from minicnn.paths import cache_dir
 
 TIMEOUT = 30.0  # seconds of silence
 CHUNK = 1 << 16
+
+
+def find(url: str, folder: str, decode: Callable[[bytes, str], Any]) -> Any:
+    """What a file holds: from `MINICNN_DATA/folder`, else from the cache, else from its home.
+
+    A file under `MINICNN_DATA` is the user's: a bad one is an error and stays as it is. A bad one
+    in the cache is ours: it is thrown away and fetched again.
+
+    Parameters
+    ----------
+    url : str
+        The file's home; its last part is the file's name everywhere.
+    folder : str
+        The data set's folder.
+    decode : callable
+        `decode(content, where)` makes the result of the file's bytes, or raises DataError with
+        `where`, the file's path or URL, at the head of its message.
+
+    Raises
+    ------
+    DataError
+        If the user's file, or what its home sends, is not what it must be.
+    DataUnavailableError
+        If there is no file and it cannot be downloaded.
+    """
+    file = url.rpartition("/")[2]
+    own = own_file(folder, file)
+    if own is not None:
+        try:
+            return decode(own.read_bytes(), str(own))
+        except (DataError, OSError) as error:
+            raise DataError(
+                f"{error}; replace the file by a good copy, or move it away to have it downloaded"
+            ) from None
+    cached = cache_dir("data") / folder / file
+    if cached.is_file():
+        try:
+            return decode(cached.read_bytes(), str(cached))
+        except DataError:
+            cached.unlink(missing_ok=True)
+    try:
+        return fetch(url, cached, lambda content: decode(content, url))
+    except DataError as error:
+        raise type(error)(
+            f"{error}; {file} is neither under MINICNN_DATA "
+            f"({os.environ.get('MINICNN_DATA') or 'not set'}) nor in {cached.parent}: "
+            f"try again with a network, or put a good copy at MINICNN_DATA/{folder}/{file}"
+        ) from error
+
+
+def own_file(folder: str, file: str) -> Path | None:
+    """The file's path under the folder that `MINICNN_DATA` names, or None if it is not there."""
+    named = os.environ.get("MINICNN_DATA")
+    if not named:
+        return None
+    root = Path(named).expanduser()
+    if not root.is_dir():
+        raise DataUnavailableError(
+            f"MINICNN_DATA names {named}, but must name a folder; correct it, or unset it to use "
+            "the cache"
+        )
+    path = root / folder / file
+    return path if path.exists() else None
 
 
 def fetch(url: str, target: Path, check: Callable[[bytes], Any]) -> Any:

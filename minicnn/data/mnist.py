@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from minicnn.data.dataset import DataError, Dataset, DataUnavailableError
-from minicnn.data.download import fetch
+from minicnn.data import download
+from minicnn.data.dataset import DataError, Dataset
 from minicnn.data.idx import gunzip, parse_idx
-from minicnn.paths import cache_dir
 
 SIZE = 28
 IMAGES, LABELS = "{}-images-idx3-ubyte.gz", "{}-labels-idx1-ubyte.gz"
@@ -74,55 +71,10 @@ def load_mnist(name: str, split: str, size: int | None = None) -> Dataset:
 
 
 def find(source: Source, file: str) -> np.ndarray:
-    """The array of one file: from `MINICNN_DATA`, else from the cache, else from its home.
-
-    A file under `MINICNN_DATA` is the user's: a bad one is an error and stays as it is. A bad one
-    in the cache is ours: it is thrown away and fetched again.
-    """
-    own = own_file(source, file)
-    if own is not None:
-        try:
-            return decode(source, file, own.read_bytes(), str(own))
-        except (DataError, OSError) as error:
-            raise DataError(
-                f"{error}; replace the file by a good copy, or move it away to have it downloaded"
-            ) from None
-    cached = cache_dir("data") / source.name / file
-    if cached.is_file():
-        try:
-            return decode(source, file, cached.read_bytes(), str(cached))
-        except DataError:
-            cached.unlink(missing_ok=True)
-    return download(source, file, cached)
-
-
-def own_file(source: Source, file: str) -> Path | None:
-    """The file's path under the folder that `MINICNN_DATA` names, or None if it is not there."""
-    named = os.environ.get("MINICNN_DATA")
-    if not named:
-        return None
-    folder = Path(named).expanduser()
-    if not folder.is_dir():
-        raise DataUnavailableError(
-            f"MINICNN_DATA names {named}, but must name a folder; correct it, or unset it to use "
-            "the cache"
-        )
-    path = folder / source.name / file
-    return path if path.exists() else None
-
-
-def download(source: Source, file: str, target: Path) -> np.ndarray:
-    """Fetch one file into the cache and return its array; the error says what else can be done."""
-    url = source.home + file
-    place = f"MINICNN_DATA/{source.name}/{file}"
-    try:
-        return fetch(url, target, lambda content: decode(source, file, content, url))
-    except DataError as error:
-        raise type(error)(
-            f"{error}; {file} is neither under MINICNN_DATA "
-            f"({os.environ.get('MINICNN_DATA') or 'not set'}) nor in {target.parent}: "
-            f"try again with a network, or put a good copy at {place}"
-        ) from error
+    """The array of one file, wherever it is found."""
+    return download.find(
+        source.home + file, source.name, lambda content, where: decode(source, file, content, where)
+    )
 
 
 def decode(source: Source, file: str, content: bytes, where: str) -> np.ndarray:

@@ -214,19 +214,20 @@ def main(model_name, data="digits", index=0, seed=0, weights=None, load=None):
     IndexError
         If there is no such image.
     ValueError
-        If weights are given without a way to load them, or a name is unknown.
+        If weights are given without a way to load them, a name is unknown, or the model cannot
+        take the images.
     """
     import minicnn
     from minicnn import functional as F
-    from minicnn import models
+    from minicnn.training.fitting import build_for
 
     if weights is not None and load is None:
         raise ValueError("step: weights were given, but no function to load them; give load too")
+    image, target, num_classes = one_image(data, index)
     minicnn.manual_seed(seed)
-    model = models.build(model_name)
+    model = build_for(model_name, image.shape[1:], num_classes)
     if weights is not None:
         load(model, weights)
-    image, target = one_image(data, index)
     model.eval()
     with minicnn.record() as steps:
         loss = F.cross_entropy(model(image), target)
@@ -237,14 +238,20 @@ def main(model_name, data="digits", index=0, seed=0, weights=None, load=None):
 
 
 def one_image(data, index):
-    """Image `index` of a test set, with a gradient wanted, and its class: tensors of one row."""
+    """Image `index` of a test set, its class and the number of classes.
+
+    Image and class are tensors of one row, prepared as in training; the image wants a gradient.
+    """
     from minicnn import Tensor
     from minicnn.data import DataLoader, load
+    from minicnn.training.recipes import preparation
 
-    dataset = load(data, "test", size=28)
+    prepared = preparation(data)
+    dataset = load(data, "test", size=prepared.size)
     if not 0 <= index < len(dataset):
         raise IndexError(
             f"step: there is no image {index}; {data} has test images 0 to {len(dataset) - 1}"
         )
-    ((x, y),) = DataLoader(dataset[[index]], batch_size=1)
-    return Tensor(x, requires_grad=True), Tensor(y)
+    loader = DataLoader(dataset[[index]], batch_size=1, **prepared.loader(training=False))
+    ((x, y),) = loader
+    return Tensor(x, requires_grad=True), Tensor(y), len(dataset.classes)

@@ -11,8 +11,19 @@ test = DataLoader(load("digits", "test", size=28), batch_size=500)
 history = trainer.fit(train, test, epochs=10)
 """
 
-from minicnn.training.metrics import Running, accuracy
+from minicnn.training.callbacks import Callback
+from minicnn.training.metrics import Evaluation, Running, accuracy, confusion_matrix
 from minicnn.training.schedules import constant, cosine
 from minicnn.training.trainer import DivergenceError, Trainer
 
-__all__ = ["DivergenceError", "Running", "Trainer", "accuracy", "constant", "cosine"]
+__all__ = [
+    "Callback",
+    "DivergenceError",
+    "Evaluation",
+    "Running",
+    "Trainer",
+    "accuracy",
+    "confusion_matrix",
+    "constant",
+    "cosine",
+]

@@ -9,7 +9,7 @@ from minicnn.layout import output_size
 
 def output_shape(shape, kernel, stride, padding, channels, dilation=(1, 1)):
     """(N, O, OH, OW) of a convolution or pooling."""
-    return shape[0], channels, *output_size(shape[2:], kernel, stride, padding, dilation)
+    return shape[0], channels, *output_size(shape[2:], tuple(kernel), stride, padding, dilation)
 
 
 def indices(*sizes):
