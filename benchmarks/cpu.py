@@ -43,8 +43,10 @@ def main(argv=None) -> int:
     options = arguments(argv)
     clock = common.Clock(60 * options.minutes)
     result = {"machine": machine(options), "not_run": [], "nets": [], "scaling": [], "layers": []}
-    nets = [net for net in NETS if not options.nets or net.name in options.nets]
-    result["nets"] = measure_nets(nets, options, clock, result["not_run"])
+    for net in NETS:
+        if not options.nets or net.name in options.nets:
+            result["nets"] += measure_net(net, options, clock, result["not_run"])
+            common.write(result, options.out)  # whatever happens to the next
     if not options.quick:
         result["scaling"] = scaling(options, clock, result["not_run"])
         result["layers"] = conv_layers(options, clock, result["not_run"])
@@ -107,24 +109,22 @@ def processor() -> str:
 # ---------------------------------------------------------------------------
 # Nets
 # ---------------------------------------------------------------------------
-def measure_nets(nets, options, clock, not_run) -> list[dict]:
-    """Two rows a net: training step and inference."""
+def measure_net(net, options, clock, not_run) -> list[dict]:
+    """Two rows: training step and inference."""
+    if clock.left < 20:
+        not_run.append(f"{net.name}: out of time")
+        return []
     rows = []
-    for net in nets:
-        if clock.left < 20:
-            not_run.append(f"{net.name}: out of time")
-            continue
-        with workers(options.threads, options.backend) as team:
-            for peer in team.values():
-                peer(worker.build, net, net.batch)
-            errors = compare({name: peer(worker.answers) for name, peer in team.items()})
-            for mode in MODES:
-                row = {"net": net.name, "mode": mode, "batch": net.batch, "errors": errors}
-                row |= timed(team, options.turns, clock, worker.prepare, mode)
-                rows.append(row)
-        for row in rows[-len(MODES) :]:
-            row["memory_mb"] = memory(net, row["mode"], options)
-            print(cpu_tables.progress(row), flush=True)
+    with workers(options.threads, options.backend) as team:
+        for peer in team.values():
+            peer(worker.build, net, net.batch)
+        errors = compare({name: peer(worker.answers) for name, peer in team.items()})
+        for mode in MODES:
+            row = {"net": net.name, "mode": mode, "batch": net.batch, "errors": errors}
+            rows.append(row | timed(team, options.turns, clock, worker.prepare, mode))
+    for row in rows:
+        row["memory_mb"] = memory(net, row["mode"], options)
+        print(cpu_tables.progress(row), flush=True)
     return rows
 
 

@@ -29,8 +29,10 @@ def convert(model, image) -> fx.GraphModule:
     ValueError
         If the net runs an operation that has no counterpart here.
     """
+    state = {name: array.copy() for name, array in model.state_dict().items()}
     with use_backend("shapes"), no_grad():
         graph = trace(model.train(), Tensor(blank((2, *image), np.float32)))
+    model.load_state_dict(state)  # the pass has moved running statistics
     return Converter(model, graph).net()
 
 

@@ -7,6 +7,8 @@ matrix product without a copy. Weights (O, C, KH, KW) are kept the same way, as 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 
 def nhwc(x):
     """The contiguous (N, H, W, C) array behind x (N, C, H, W); copied if x is in other order."""
@@ -31,6 +33,7 @@ def filter_rows(w):
     return nhwc(w).reshape(w.shape[0], w.shape[1] * w.shape[2] * w.shape[3])
 
 
+@lru_cache(1024)
 def output_size(size, kernel, stride, padding, dilation=(1, 1)):
     """(OH, OW): how often a kernel fits into an image (H, W); each argument is a pair.
 

@@ -231,13 +231,13 @@ def test_with_indices_the_gradient_flows_all_the_same(backend, function):
 @pytest.mark.parametrize("name", ["max_pool2d", "adaptive_max_pool2d"])
 @settings(max_examples=10)
 @given(data=st.data())
-def test_every_backend_saves_winners_that_replay_the_pooling(name, backend, data):
+def test_every_backend_gives_places_that_replay_the_pooling(name, backend, data):
     """One form: h*W + w, int32, (N, OH, OW, C). Reading x there is the pooling, made linear."""
     case = data.draw(getattr(strategies, name)())
     x = Tensor(case.arrays[0], requires_grad=True)
     with backend.running():
         y = case.run([x.to(backend.device)])
-    (winner,) = y._entry.saved
+    winner = y._entry.places()
     assert winner.dtype == np.int32 and winner.shape == nhwc(y.numpy()).shape
     winner = np.array(Tensor(winner).numpy())
     np.testing.assert_array_equal(nchw(read_at(nhwc(x.numpy()), winner)), y.numpy())

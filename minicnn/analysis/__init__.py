@@ -2,16 +2,19 @@
 
 from minicnn.analysis.compare import Comparison, compare
 from minicnn.analysis.cost import Cost, cost
+from minicnn.analysis.profile import Profile, profile
 from minicnn.analysis.receptive import ReceptiveField, receptive_field
 from minicnn.analysis.summary import Summary, summary
 
 __all__ = [
     "Comparison",
     "Cost",
+    "Profile",
     "ReceptiveField",
     "Summary",
     "compare",
     "cost",
+    "profile",
     "receptive_field",
     "summary",
 ]

@@ -8,7 +8,7 @@ does not replace runs the readable version.
 ========== =============================================================================
 loops      the definition: nested `for` loops
 numpy      the readable drawing itself
-fast       NumPy tuned for a CPU
+fast       NumPy tuned for a CPU; runs CPU arrays unless another one is chosen
 emulator   the CUDA kernels of `kernels/`, run on the CPU by `minicnn.emulator`
 cuda       the same kernels on a GPU, for CuPy arrays; chosen by the array, not by name
 shapes     no numbers at all: what shape everything has, for `minicnn.analysis`
@@ -34,7 +34,7 @@ MODULES = {
 }
 CHOICES = ("loops", "numpy", "fast", "emulator")  # those a person may choose to compute on a CPU
 
-_backend: ContextVar[str] = ContextVar("minicnn_backend", default="numpy")
+_backend: ContextVar[str] = ContextVar("minicnn_backend", default="fast")
 _drawn: dict[tuple[str, type], type] = {}
 
 

@@ -31,6 +31,9 @@ from minicnn.tensor import Tensor, no_grad
 # ---------------------------------------------------------------------------
 def as_padding(name, padding, kernel, stride, dilation):
     """Padding in any of its forms as ((top, bottom), (left, right))."""
+    if type(padding) is tuple and list(map(type, padding)) == [int, int]:  # as nearly always
+        top, left = as_pair(name, "padding", padding, 0)
+        return (top, top), (left, left)
     if padding == "valid":
         return (0, 0), (0, 0)
     if padding == "same":
@@ -162,8 +165,7 @@ def conv2d(
     check_same_dtype(name, x, weight=w, bias=b)
     mode = "constant" if padding_mode == "zeros" else padding_mode
     x, padding = _padded(name, x, padding, mode)
-    check_fit(name, x, w.shape[2:], stride, padding, dilation)
-    size = output_size(x.shape[2:], w.shape[2:], stride, padding, dilation)
+    size = check_fit(name, x, w.shape[2:], stride, padding, dilation)
     add = as_added(name, add, x, (x.shape[0], w.shape[0], *size))
     activation = as_activation(name, activation)
     depthwise = groups == x.shape[1] > 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from functools import lru_cache
 
 import numpy as np
 
@@ -125,6 +126,7 @@ def _pool(name, input, kernel_size, stride, padding, ceil_mode, dilation=None):
     return x, settings
 
 
+@lru_cache(1024)
 def _check_windows(name, size, kernel, stride, padding, dilation, ceil_mode):
     """Raise unless there is a window, and every window sees a pixel."""
     count = pooled_size(size, kernel, stride, padding, dilation, ceil_mode)

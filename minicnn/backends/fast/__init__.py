@@ -20,11 +20,11 @@ A convolution is computed by one of these, each in a file that opens with its de
 tiled      im2col in tiles: any convolution, and its gradients
 winograd   F(2x2, 3x3) and F(4x4, 3x3): fewer multiplications
 product    1x1: a matrix product, no copy
-banded     few channels: an output row as the product of input rows and a banded matrix
+banded     few channels: several neighbouring outputs at once
 depthwise  shifted multiply-adds
 
-`convolution` chooses. The code takes float32 and float64 alike; only Winograd, whose error is
-larger, keeps to float32.
+`convolution` chooses; `ending` adds bias and shortcut and activates, tile by tile. The code takes
+float32 and float64 alike; only Winograd, whose error is larger, keeps to float32.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from minicnn.backends.fast import (
     activation,
     arithmetic,
     conv,
+    joining,
     linear,
     normalization,
     optim,
@@ -41,6 +42,6 @@ from minicnn.backends.fast import (
 
 OPERATIONS = {
     operation.__name__: operation
-    for family in (activation, arithmetic, conv, linear, normalization, optim, pooling)
+    for family in (activation, arithmetic, conv, joining, linear, normalization, optim, pooling)
     for operation in family.OPERATIONS
 }

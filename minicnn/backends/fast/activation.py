@@ -20,7 +20,7 @@ SMALL = 2**13  # elements, below which the readable drawing is as fast
 class ReLU:
     """y = max(x, 0)."""
 
-    activation, most = "relu", np.inf
+    kind, most = "relu", np.inf
 
     def forward(self, x):
         if x.size < SMALL:
@@ -45,7 +45,7 @@ class ReLU:
 
         def piece(worker, part):
             mask = masks[worker][: length(part)]
-            passes(kept[part], self.activation, mask)
+            passes(kept[part], self.kind, mask)
             np.multiply(source[part], mask, out=target[part])
 
         in_pieces(source, piece)
@@ -55,7 +55,7 @@ class ReLU:
 class ReLU6(ReLU):
     """y = min(max(x, 0), 6)."""
 
-    activation, most = "relu6", 6
+    kind, most = "relu6", 6
 
 
 def in_pieces(array, function):

@@ -109,9 +109,10 @@ ALGORITHMS = {
 # Choice
 # ---------------------------------------------------------------------------
 FEW_IN, FEW_OUT = 8, 24  # LeNet's: too few channels for im2col's products to be fast
-CHANNELS = 32  # from so many on, in and out, Winograd's savings outweigh its transforms,
-TILES = 64  # with so many tiles, so that its products are not too thin,
-SIZE = 14  # of so many rows and columns, so that few of them reach over the edge
+ENOUGH = 16  # channels, in and out, for Winograd's products not to be too thin
+COPY = 12  # to copy a number takes as long as so many multiply-adds of a large product;
+THIN = 2  # a transform, a product with a small matrix, takes so many times as long as a large one;
+FILTER = 50  # to transform the filters, and to fetch the larger ones from memory, for a number of U
 
 
 def choose(geometry, dtype) -> str:
@@ -123,9 +124,26 @@ def choose(geometry, dtype) -> str:
         return "depthwise"
     if banded_rule(g, dtype) is None and g.C <= FEW_IN and g.O <= FEW_OUT:
         return "banded"
-    tiles = g.N * -(-g.output[0] // 4) * -(-g.output[1] // 4)
-    large = min(g.C, g.O) >= CHANNELS and tiles >= TILES and min(g.output) >= SIZE
-    return "winograd4" if large and winograd_rule(g, dtype) is None else "tiled"
+    if winograd_rule(g, dtype) is not None or min(g.C, g.O) < ENOUGH:
+        return "tiled"
+    costs = {"tiled": cost_of_tiled(g)}
+    costs.update((f"winograd{F}", cost_of_winograd(g, F)) for F in (2, 4))
+    return min(costs, key=costs.get)
+
+
+def cost_of_tiled(geometry):
+    """About how many multiply-adds the time is worth."""
+    return geometry.pixels * geometry.window * (geometry.O + COPY)
+
+
+def cost_of_winograd(geometry, F):
+    """The same, with outputs that reach over the edge counted."""
+    g, inputs, outputs = geometry, (F + 2) ** 2, F * F
+    tiles = g.N * -(-g.output[0] // F) * -(-g.output[1] // F)
+    products = inputs * g.C * g.O
+    transforms = THIN * inputs * (inputs * g.C + outputs * g.O)
+    copies = COPY * (inputs * g.C + outputs * g.O)
+    return tiles * (products + transforms + copies) + FILTER * inputs * g.C * g.O
 
 
 @lru_cache(512)

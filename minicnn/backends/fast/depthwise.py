@@ -8,9 +8,9 @@ cost far more than the arithmetic; so they are made over a tile that stays in th
     input gradient   the same of dz with the cells turned around (see `tiled` for strides)
     weight gradient  dw[u, v, c] = sum over (i, j) of x[i SH + u, j SW + v, c] dz[i, j, c]
 
-Along a row of the image, with stride 1, the pixels' channels are one run of numbers, and so are
-those of the shifted row; with each filter cell repeated along the row, NumPy's inner loop is a row
-long instead of C.
+NumPy's inner loop would be C numbers long, which is short. Along a row of the image, with stride 1,
+the channels of neighbouring pixels are one run of numbers, and so are those of the shifted row; so
+some neighbours are taken as one pixel, and the filter is repeated for each.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ def weight_gradient(x, dz, geometry):
 def correlate(x, w, y, geometry, end=None):
     """Fill y with the sum over (u, v) of x, shifted, times w[u, v]; then `end`."""
     shifted = Shifted(x, geometry)
+    together = neighbours(geometry, shifted.tiles)
+    w = np.tile(w, together)
     sums, products = (
         PerWorker(lambda: memory.empty((shifted.largest * geometry.G,), x.dtype)) for _ in "zp"
     )
@@ -74,16 +76,27 @@ def correlate(x, w, y, geometry, end=None):
         t = shifted.tiles[k]
         where = t.n, t.i, t.j
         size = length(t.rows) * geometry.G
-        z, product = (a[worker][:size].reshape(y[where].shape) for a in (sums, products))
+        z, product = (a[worker][:size] for a in (sums, products))
         for (u, v), moved in shifted.by_cell(worker, t):
-            np.multiply(moved, w[u, v], out=product if u or v else z)
+            runs = moved.reshape(*moved.shape[:2], -1, together * geometry.G)
+            np.multiply(runs, w[u, v], out=(product if u or v else z).reshape(runs.shape))
             if u or v:
                 z += product
+        z = z.reshape(y[where].shape)
         if end is not None:
             end(z, where)
         y[where] = z
 
     run(tile, len(shifted.tiles), parallel=worth_sharing(geometry))
+
+
+def neighbours(geometry, tiles):
+    """How many pixels of a row are taken as one: they divide each tile's row."""
+    if geometry.stride[1] != 1 or any(length(t.j) < geometry.output[1] for t in tiles):
+        return 1
+    OW = geometry.output[1]
+    enough = -(-RUN // geometry.G)
+    return next(k for k in range(1, OW + 1) if OW % k == 0 and (k >= enough or k == OW))
 
 
 def cells_of(w):

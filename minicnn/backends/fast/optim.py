@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.backends.fast import memory
-from minicnn.backends.fast.activation import in_pieces
+from minicnn.backends.fast.activation import SMALL, in_pieces
 from minicnn.backends.fast.ending import CHUNK
 from minicnn.backends.fast.rows import flat
 from minicnn.backends.fast.tiles import length
@@ -17,6 +17,8 @@ class SGDUpdate:
 
     @classmethod
     def step(cls, w, g, v, lr, momentum, weight_decay, nesterov):
+        if w.size < SMALL:
+            return super().step(w, g, v, lr, momentum, weight_decay, nesterov)
         if momentum and v is None:
             v, first = memory.empty_like(w), True
         else:

@@ -41,7 +41,7 @@ from minicnn.backends.geometry import Geometry
 
 COLUMNS = 2**20  # bytes of col in a tile: they stay in a core's L2 cache,
 PIXELS = 256  # but so many rows at least, or the product is busy with arranging W
-LEAST = 64  # rows of a tile where an output is small, so that there is a tile for each thread
+LEAST = 192  # where the whole output is small, these will do, so that a thread each has some
 SUMS = 2**23  # bytes of partial sums of a weight gradient
 
 
@@ -155,7 +155,7 @@ def tiles_of(geometry, itemsize):
     """The tiles of an output, by shape alone."""
     g = geometry
     pixels = max(PIXELS, COLUMNS // (g.G * g.window * itemsize))
-    return cut(g.N, *g.output, min(pixels, max(LEAST, -(-g.pixels // 8))))
+    return cut(g.N, *g.output, min(pixels, max(LEAST, -(-g.pixels // 4))))
 
 
 def largest(tiles):

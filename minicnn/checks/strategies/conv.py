@@ -100,7 +100,6 @@ def col2im(draw, dtype=np.float64):
     """A `col2im` of a matrix that fits its image."""
     shape, settings = _geometry(draw)
     kernel = both(settings["kernel_size"])
-    N, C, *size = shape
-    OH, OW = output_size(size, *(both(value) for value in settings.values()))
-    col = draw(arrays((N * OH * OW, kernel[0] * kernel[1] * C), dtype))
+    OH, OW = output_size(shape[2:], *(both(value) for value in settings.values()))
+    col = draw(arrays((shape[0] * OH * OW, kernel[0] * kernel[1] * shape[1]), dtype))
     return Case("col2im", (col,), {"size": shape, **settings})
