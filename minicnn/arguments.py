@@ -40,10 +40,8 @@ def one_of(what, names):
     def parse(text):
         if text not in names:
             near = difflib.get_close_matches(text, names, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise argparse.ArgumentTypeError(
-                f"there is no {what} {text!r}; {hint}choose one of {', '.join(names)}"
-            )
+            choice = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(names)}"
+            raise argparse.ArgumentTypeError(f"there is no {what} {text!r}; {choice}")
         return text
 
     return parse

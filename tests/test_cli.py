@@ -332,7 +332,7 @@ def test_every_setting_is_explained(capsys):
     "argv, text",
     [
         (["train"], "required: MODEL"),
-        (["train", "lenett"], "no model 'lenett'; did you mean 'lenet'? choose one of lenet, "),
+        (["train", "lenett"], "no model 'lenett'; did you mean 'lenet'? (try "),
         (["train", "xyz"], "there is no model 'xyz'; choose one of lenet, "),
         (["train", "lenet", "--data", "mnits"], "no data set 'mnits'; did you mean 'mnist'?"),
         (["train", "lenet", "--backend", "loop"], "no backend 'loop'; did you mean 'loops'?"),

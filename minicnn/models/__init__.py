@@ -82,7 +82,9 @@ def info(name: str) -> Model:
     if name not in known:
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"build: there is no model {name!r}; {hint}names: {', '.join(known)}")
+        raise ValueError(
+            f"build: there is no model {name!r}; {hint}models.names() lists all {len(known)}"
+        )
     return known[name]
 
 
