@@ -228,7 +228,8 @@ def optimisers(file):
 
     w = tensor(12)
     both(w * 2)
-    optim.SGD([w], lr=0.1, momentum=0.9).step()
+    adam = file.startswith("optim/adam")
+    (optim.Adam([w]) if adam else optim.SGD([w], lr=0.1, momentum=0.9)).step()
 
 
 def poolings(file):
