@@ -78,7 +78,8 @@ def correlate(x, w, y, geometry, end=None):
         size = length(t.rows) * geometry.G
         z, product = (a[worker][:size] for a in (sums, products))
         for (u, v), moved in shifted.by_cell(worker, t):
-            runs = moved.reshape(*moved.shape[:2], -1, together * geometry.G)
+            n, i, j, G = moved.shape
+            runs = moved.reshape(n, i, j // together, together * G)
             np.multiply(runs, w[u, v], out=(product if u or v else z).reshape(runs.shape))
             if u or v:
                 z += product
