@@ -141,6 +141,14 @@ def net(request):
 
 
 @pytest.fixture
+def textbook():
+    """The readable drawing. Winograd's rounding has its own bounds, in test_fast.py; here statistics
+    come from 4 images, so nets are steep, and would blow it up to more than 1e-5."""
+    with use_backend("numpy"):
+        yield
+
+
+@pytest.fixture
 def folder(tmp_path):
     """A folder that goes when the test ends: pytest keeps its own, and VGG's files are large."""
     yield tmp_path
@@ -162,7 +170,7 @@ def test_forward_at_its_own_size(net):
         assert np.isfinite(y.numpy()).all() and y.numpy().std() > 0
 
 
-def test_an_output_does_not_depend_on_its_companions(net):
+def test_an_output_does_not_depend_on_its_companions(net, textbook):
     name, model = net
     x = images(3, models.info(name).second_shape, seed=1)
     with no_grad():
@@ -183,7 +191,7 @@ def test_saved_and_loaded_it_gives_the_same(net, folder):
             np.testing.assert_array_equal(got.numpy(), expected.numpy())
 
 
-def test_onnxruntime_computes_the_same(net, folder):
+def test_onnxruntime_computes_the_same(net, folder, textbook):
     pytest.importorskip("onnx", reason="needs onnx")
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnx")
     name, model = net
@@ -202,7 +210,7 @@ def test_onnxruntime_computes_the_same(net, folder):
 
 
 # Behind many layers without a way around, a gradient explodes: the very reason for ResNets. And a
-# thousand layers add up.
+# thousand layers add up. There the differences are over a smaller eps than 1e-7.
 STEEP = {"cifar_plain56": 1e-8, "cifar_plain110": 2e-10, "cifar_preact1001": 1e-8}
 NARROWED = {"unet": {"channels": 16}}  # its maps are as large as its images: 8 GB at full width
 
@@ -213,7 +221,7 @@ def test_whole_net_gradients_equal_differences(name):
     model = models.build(name, **NARROWED.get(name, {})).to(np.float64)
     x = images(4, smallest_shape(name), np.float64)
     with every(model, "p", 0.0), use_backend("numpy"):  # no dropout
-        errors = gradient_errors(model, x, eps=STEEP.get(name, 1e-7), steep=name in STEEP)
+        errors = gradient_errors(model, x, eps=STEEP.get(name, 1e-7))
     assert max(errors) < 1e-5
 
 

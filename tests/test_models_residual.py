@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from itertools import pairwise
 
 import numpy as np
@@ -543,30 +542,3 @@ def test_a_video_net_sees_frames_alone_and_their_order():
 def test_errors_name_the_rule(build, message):
     with pytest.raises(ValueError, match=message):
         build()
-
-
-# ---------------------------------------------------------------------------
-# Published weights
-# ---------------------------------------------------------------------------
-def cifar_test_set(folder):
-    """(images normalized as for ImageNet, classes): 10,000 of each."""
-    with tarfile.open(folder / "cifar-10" / "cifar-10-binary.tar.gz") as archive:
-        (name,) = [n for n in archive.getnames() if n.endswith("test_batch.bin")]
-        rows = np.frombuffer(archive.extractfile(name).read(), np.uint8).reshape(-1, 3073)
-    mean, std = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)
-    pixels = rows[:, 1:].reshape(-1, 3, 32, 32).astype(np.float32) / 255
-    return (pixels - mean.reshape(3, 1, 1)) / std.reshape(3, 1, 1), rows[:, 0]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("depth", "error"), [(20, 8.27), (44, 6.90)])
-def test_published_weights_reach_their_published_error_on_cifar_10(depth, error, data_dir):
-    net = CifarResNet(depth).eval()
-    (file,) = (data_dir / "cifar-10" / "resnet").glob(f"resnet{depth}-*.npz")
-    counts = {k: v for k, v in net.state_dict().items() if k.endswith("num_batches_tracked")}
-    net.load_state_dict({**counts, **np.load(file)})  # the file is from before there were counts
-    x, classes = cifar_test_set(data_dir)
-    assert len(x) == 10_000
-    with no_grad():
-        found = [net(Tensor(x[k : k + 500])).numpy().argmax(1) for k in range(0, 10_000, 500)]
-    assert abs(100 * (np.concatenate(found) != classes).mean() - error) <= 0.05

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 import minicnn
 from minicnn import Function, Tensor, interop, models, nn, no_grad
 from minicnn import functional as F
+from minicnn.__main__ import main
 from minicnn.checks import strategies
 from minicnn.interop import ExportError, export_onnx
 from minicnn.interop.onnx.forms import FORMS
@@ -237,3 +240,59 @@ def test_every_form_is_of_an_operation_that_exists():
 
 def test_interop_names_it():
     assert interop.export_onnx is export_onnx
+
+
+# ---------------------------------------------------------------------------
+# minicnn export
+# ---------------------------------------------------------------------------
+def command(capsys, *argv):
+    """(exit code, standard output, standard error) of `minicnn export`."""
+    return main(["export", *map(str, argv)]), *capsys.readouterr()
+
+
+def test_export_writes_the_net_with_its_weights(tmp_path, capsys):
+    minicnn.manual_seed(1)
+    model = models.build("cifar_resnet20", num_classes=7, in_channels=1).eval()
+    interop.save(model, tmp_path / "w.npz")
+    argv = "--weights", tmp_path / "w.npz", "--input", "1x20x24", "--classes", 7
+    code, out, err = command(capsys, "cifar_resnet20", "--onnx", tmp_path / "net.onnx", *argv)
+    assert (code, err) == (0, "")
+    assert "for images of 1x20x24" in out and f"saved {tmp_path / 'net.onnx'}" in out
+    x = np.random.default_rng(0).standard_normal((3, 1, 20, 24)).astype(np.float32)
+    with no_grad():
+        expected = model(Tensor(x)).numpy()
+    np.testing.assert_allclose(in_onnxruntime(tmp_path / "net.onnx", x)[0], expected, atol=1e-4)
+
+
+def test_export_of_an_untrained_net_is_that_of_its_seed(tmp_path, capsys):
+    for file, seed in (("a", 1), ("b", 1), ("c", 2)):
+        argv = "lenet", "--onnx", tmp_path / file, "--seed", seed
+        code, out, _ = command(capsys, *argv)
+        assert code == 0 and "61,706 parameters, untrained (no weights given)" in out
+    a, b, c = ((tmp_path / file).read_bytes() for file in "abc")
+    assert a == b != c
+
+
+@pytest.mark.parametrize(
+    "argv, text",
+    [
+        (["lenet"], "--onnx"),
+        (["lenet", "--weights", "none.npz"], "none.npz: there is no such file"),
+        (["lenet", "--weights", "bad.npz"], "bad.npz is no whole npz file"),
+        (["lenet", "--weights", "other.npz"], "other.npz does not fit: .*missing: conv1.weight"),
+        (["lenet", "--input", "28x28"], "takes images of 1x28x28, but --input has 2 numbers"),
+        (["lenet", "--input", "1x4x4"], r"a kernel of \(5, 5\) does not fit"),
+        (["lenet5_1998", "--classes", "7"], "lenet5_1998 has no choice of num_classes"),
+        (["lenet5_1999"], "did you mean 'lenet5_1998'"),
+    ],
+)
+def test_export_refuses_in_one_line(argv, text, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.npz").write_bytes(b"nonsense")
+    interop.save({"w": np.ones(2)}, tmp_path / "other.npz")
+    if len(argv) > 1 or argv[0] != "lenet":
+        argv = [*argv, "--onnx", "net.onnx"]
+    code, out, err = command(capsys, *argv)
+    assert code == 2 and out == "" and err.startswith("minicnn export: ")
+    assert err.count("\n") == 1 and re.search(text, err)
+    assert not (tmp_path / "net.onnx").exists()

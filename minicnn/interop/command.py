@@ -38,7 +38,7 @@ def export(options) -> int:
         if options.weights is not None:
             load_into(model, options.weights)
         export_onnx(model, options.onnx, shape)
-    except (ExportError, ImportError, OSError, TypeError, ValueError) as error:
+    except (ExportError, ImportError, OSError, ValueError) as error:
         return options.parser.fail(error)
     trained = "untrained (no weights given)" if options.weights is None else options.weights
     print(
@@ -65,4 +65,10 @@ def net_of(options):
     if options.classes is not None:
         settings["num_classes"] = options.classes
     manual_seed(options.seed)
-    return models.build(options.model, **settings), shape
+    try:
+        return models.build(options.model, **settings), shape
+    except TypeError as error:  # the builder takes no such setting
+        raise ValueError(
+            f"{options.model} has no choice of {' and '.join(settings)}; leave out --classes, and "
+            f"give --input with {made_for[-3]} channels"
+        ) from error
