@@ -20,7 +20,7 @@ demo: .venv/minicnn
 	.venv/bin/minicnn train lenet --data digits --epochs 20
 
 test: .venv/test
-	.venv/bin/python -m pytest -m "not slow"
+	.venv/bin/python -m pytest -m "not slow" -n auto --maxprocesses 4
 
 lint: .venv/lint
 	.venv/bin/python -m ruff check .

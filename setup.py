@@ -45,7 +45,7 @@ setup(
         # JPEG and PNG files: minicnn.data.ImageFolder.
         "images": ["pillow>=11"],
         "tutorials": ["ipykernel", "matplotlib", "nbclient", "nbformat"],
-        "test": ["pytest>=8", "build", "pillow>=11"],
+        "test": ["pytest>=8", "pytest-xdist", "build", "pillow>=11"],
         "lint": ["ruff>=0.17,<0.18"],
     },
     entry_points={"console_scripts": ["minicnn = minicnn.__main__:main"]},

@@ -142,8 +142,8 @@ def net(request):
 
 @pytest.fixture
 def textbook():
-    """The readable drawing. Winograd's rounding has its own bounds, in test_fast.py; here statistics
-    come from 4 images, so nets are steep, and would blow it up to more than 1e-5."""
+    """The readable drawing. Winograd's rounding has bounds of its own, in test_fast.py; here the
+    statistics come from 4 images, so nets are steep, and would blow it up to more than 1e-5."""
     with use_backend("numpy"):
         yield
 
