@@ -13,6 +13,7 @@ from benchmarks.peers import DIRECTIONS, LAYOUTS
 from benchmarks.timing import milliseconds
 from minicnn.backends.algorithm import allow_tf32
 from minicnn.backends.cuda import convolution, matmul
+from minicnn.backends.cuda.ladder import capability
 from minicnn.layout import nchw, nhwc
 
 SIZES = ((4096, 4096, 4096), (1024, 1024, 1024), (12544, 256, 2304), (256, 2304, 12544))
@@ -133,7 +134,7 @@ def conv_layers(all_lists, clock, not_run) -> list[dict]:
     The heaviest layers of the nets come first, so that a time limit costs the least.
     """
     rows = []
-    has_tf32 = convolution.capability(cupy.empty(1)) >= (8, 0)
+    has_tf32 = capability(cupy.empty(1)) >= (8, 0)
     todo = sorted(layers(all_lists), key=lambda layer: -layer.count * layer.operations)
     for layer in todo:
         if clock.left < 5:
