@@ -397,6 +397,7 @@ def test_an_archive_cut_anywhere_is_refused(tmp_path, zipped):
         (gzip.compress(b"<html>" * 999), "is damaged: it is no whole tar file"),
         (b"\x1f\x8b" + bytes(600), "is damaged: it does not unpack"),
     ],
+    ids=["nothing", "a page", "a packed page", "a gzip header and no more"],
 )
 def test_what_is_no_archive(tmp_path, content, message):
     (tmp_path / "x").write_bytes(content)
