@@ -10,6 +10,7 @@ import gzip
 import json
 import math
 import shutil
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from whole_nets import every, gradient_errors, images, settle, smallest_shape, t
 import minicnn
 from minicnn import Tensor, interop, models, no_grad, use_backend
 from minicnn.backends.shapes import blank
-from minicnn.nn import init
+from minicnn.nn import Conv2d, init
 
 NAMES = models.names(None)
 QUICK = (
@@ -171,13 +172,17 @@ def test_forward_at_its_own_size(net):
 
 
 def test_an_output_does_not_depend_on_its_companions(net, textbook):
+    """float32's last bit depends on how many rows a matrix product has, by the BLAS. 100 layers
+    without end blow that up past 1e-5, so nets that deep compute in float64, to a closer bound."""
     name, model = net
-    x = images(3, models.info(name).second_shape, seed=1)
+    x, tolerance = images(3, models.info(name).second_shape, seed=1), 1e-5
+    if sum(isinstance(module, Conv2d) for _, module in model.named_modules()) > 100:
+        model, x, tolerance = deepcopy(model).to(np.float64), x.to(np.float64), 1e-9
     with no_grad():
         together = tensors_of(model(x))
         alone = [tensors_of(model(Tensor(x.data[k : k + 1]))) for k in range(3)]
     for y, *ones in zip(together, *alone, strict=True):
-        close(np.concatenate([one.numpy() for one in ones]), y.numpy(), 1e-5)
+        close(np.concatenate([one.numpy() for one in ones]), y.numpy(), tolerance)
 
 
 def test_saved_and_loaded_it_gives_the_same(net, folder):
