@@ -111,8 +111,8 @@ ALGORITHMS = {
 FEW_IN, FEW_OUT = 8, 24  # LeNet's: too few channels for im2col's products to be fast
 ENOUGH = 16  # channels, in and out, for Winograd's products not to be too thin
 COPY = 12  # to copy a number takes as long as so many multiply-adds of a large product;
-THIN = 2  # a transform, a product with a small matrix, takes so many times as long as a large one;
-FILTER = 50  # to transform the filters, and to fetch the larger ones from memory, for a number of U
+SPLIT = 1.5  # the work of Winograd, in many smaller steps, so many times as long as in one large;
+FILTER = 100  # to transform the filters, and to fetch the larger ones from memory, a number of U
 
 
 def choose(geometry, dtype) -> str:
@@ -141,9 +141,9 @@ def cost_of_winograd(geometry, F):
     g, inputs, outputs = geometry, (F + 2) ** 2, F * F
     tiles = g.N * -(-g.output[0] // F) * -(-g.output[1] // F)
     products = inputs * g.C * g.O
-    transforms = THIN * inputs * (inputs * g.C + outputs * g.O)
+    transforms = inputs * (inputs * g.C + outputs * g.O)
     copies = COPY * (inputs * g.C + outputs * g.O)
-    return tiles * (products + transforms + copies) + FILTER * inputs * g.C * g.O
+    return SPLIT * (tiles * (products + transforms + copies) + FILTER * inputs * g.C * g.O)
 
 
 @lru_cache(512)

@@ -14,7 +14,9 @@ In channels-last memory a row of a window, KW pixels of C channels, is one run o
 col is KH copies.
 
 **Weight gradient.** dw = dz' col, a sum over pixels, so over tiles. Tiles are dealt to a few parts
-by index; each part has a sum of its own, and the sums are added in index order.
+by index; each part has a sum of its own, and the sums are added in index order. Where dw is large
+and has few pixels, as late in a net, sums of its size would cost more than all of col: then that is
+written whole, and the workers share the filters.
 
 **Input gradient.** Pixel h of x was seen by output i through cell u if h = i SH + u DH - PH. Take
 the pixels h = a, a + SH, a + 2 SH, ...: all of them were seen through the same cells u, those with
@@ -35,14 +37,15 @@ from math import gcd
 import numpy as np
 
 from minicnn.backends.fast import memory
-from minicnn.backends.fast.tiles import WORTH_SHARING, crop, cut, length
+from minicnn.backends.fast.tiles import WORTH_SHARING, crop, cut, even, length
 from minicnn.backends.fast.workers import PerWorker, run
 from minicnn.backends.geometry import Geometry
 
 COLUMNS = 2**20  # bytes of col in a tile: they stay in a core's L2 cache,
 PIXELS = 256  # but so many rows at least, or the product is busy with arranging W
 LEAST = 192  # where the whole output is small, these will do, so that a thread each has some
-SUMS = 2**23  # bytes of partial sums of a weight gradient
+SUMS = 2**23  # bytes of partial sums of a weight gradient,
+WHOLE = 2**24  # or of col at once, where they would be more
 
 
 def forward(x, w, geometry, end):
@@ -57,11 +60,18 @@ def weight_gradient(x, dz, geometry):
     """dw (G*O, KH, KW, C)."""
     g = geometry
     tiles = tiles_of(g, x.itemsize)
-    parts = max(1, min(len(tiles), 16, SUMS // (g.G * g.O * g.window * x.itemsize)))
-    sums = memory.empty((parts, g.G, g.O, g.window), x.dtype)
     columns = PerWorker(lambda: Columns(x, g, tiles))
-    terms = PerWorker(lambda: memory.empty(sums.shape[1:], x.dtype))
     dzs = dz.reshape(-1, g.G, g.O).transpose(1, 2, 0)  # (G, O, pixels)
+    parts = min(len(tiles), 16, SUMS // (g.G * g.O * g.window * x.itemsize))
+    if parts > 1:
+        return _by_parts(dzs, columns, g, tiles, parts).reshape(g.w_shape)
+    return _by_filters(dzs, columns, g, tiles).reshape(g.w_shape)
+
+
+def _by_parts(dzs, columns, g, tiles, parts):
+    """Every part of the tiles has a sum of its own."""
+    sums = memory.empty((parts, g.G, g.O, g.window), dzs.dtype)
+    terms = PerWorker(lambda: memory.empty(sums.shape[1:], dzs.dtype))
 
     def part(worker, p):
         for k in range(p, len(tiles), parts):
@@ -72,7 +82,48 @@ def weight_gradient(x, dz, geometry):
                 sums[p] += out
 
     run(part, parts, parallel=worth_sharing(g))
-    return (sums[0] if parts == 1 else sums.sum(axis=0)).reshape(g.w_shape)
+    return sums.sum(axis=0)
+
+
+def _by_filters(dzs, columns, g, tiles):
+    """Sums too large to have several: workers share the filters, once col is there for all."""
+    sums = memory.empty((g.G, g.O, g.window), dzs.dtype)
+    filters = even(g.O, max(16, -(-g.O // 8)))
+    most = max(map(length, filters))
+    terms = PerWorker(lambda: memory.empty((g.G, most, g.window), dzs.dtype))
+    for k, group in enumerate(_groups(tiles, WHOLE // (g.G * g.window * dzs.itemsize))):
+        _add_group(dzs, columns, g, group, sums, filters, terms if k else None)
+    return sums
+
+
+def _add_group(dzs, columns, g, group, sums, filters, terms):
+    """Fill sums from the tiles of a group; with scratch for terms, add to it."""
+    start, stop = group[0].rows.start, group[-1].rows.stop
+    col = memory.empty((g.G, stop - start, g.window), dzs.dtype)
+
+    def fill(worker, k):
+        rows = group[k].rows
+        columns[worker].of(group[k], col[:, rows.start - start : rows.stop - start])
+
+    def multiply(worker, k):
+        out = sums[:, filters[k]]
+        term = out if terms is None else terms[worker][:, : length(filters[k])]
+        np.matmul(dzs[:, filters[k], start:stop], col, out=term)
+        if terms is not None:
+            out += term
+
+    run(fill, len(group), parallel=worth_sharing(g))
+    run(multiply, len(filters), parallel=worth_sharing(g))
+
+
+def _groups(tiles, pixels):
+    """Neighbouring tiles together, of at most so many pixels unless a single one has more."""
+    groups = [[tiles[0]]]
+    for t in tiles[1:]:
+        if t.rows.stop - groups[-1][0].rows.start > pixels:
+            groups.append([])
+        groups[-1].append(t)
+    return groups
 
 
 def input_gradient(dz, w, geometry):
@@ -186,8 +237,8 @@ class Columns:
             for many, s, k, d in zip((i, j), self.g.stride, self.g.kernel, self.g.dilation)
         )
 
-    def of(self, tile):
-        """The windows of a tile as rows: (G, pixels, K)."""
+    def of(self, tile, out=None):
+        """The windows of a tile as rows (G, pixels, K), in `out` or in the scratch."""
         g, (n, i, j) = self.g, (length(tile.n), length(tile.i), length(tile.j))
         (SH, SW), (DH, DW), (PH, PW) = g.stride, g.dilation, g.padding
         R, S = self.seen(i, j)
@@ -198,6 +249,8 @@ class Columns:
             piece, (g.G, n, i, j, *g.kernel, g.C),
             (g.C * sc, sn, sh * SH, sw * SW, sh * DH, sw * DW, sc),
         )  # fmt: skip
-        col = self.col[: g.G * length(tile.rows) * g.window].reshape(windows.shape)
-        np.copyto(col, windows)
-        return col.reshape(g.G, length(tile.rows), g.window)
+        if out is None:
+            pixels = length(tile.rows)
+            out = self.col[: g.G * pixels * g.window].reshape(g.G, pixels, g.window)
+        np.copyto(out.reshape(windows.shape), windows)
+        return out

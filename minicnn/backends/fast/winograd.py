@@ -56,9 +56,10 @@ from minicnn.backends.fast.workers import PerWorker, run
 
 BLOCK = 2**20  # bytes of V and M in a fused block,
 GRADIENT_BLOCK = 3 * 2**20  # where a sum of the size of U is added for each block, and
-STAGED_BLOCK = 2**18  # where only one of them is touched at a time
+STAGED_BLOCK = 2**20  # where only one of them is touched at a time
 STAGED = 128 * 128  # C O from which on it is done in stages
 PARTS = 8  # sums of a weight gradient, fused
+FILTERS = 32  # that are transformed at once
 
 
 # ---------------------------------------------------------------------------
@@ -86,10 +87,12 @@ def weight_gradient(x, dz, geometry, F=4):
     V, dM = Images(x, blocks, g.padding, F), OutputGradients(dz, blocks, F)
     dU = _staged_sum(V, dM, blocks) if staged else _fused_sum(V, dM, blocks)
     dw = memory.empty((g.O, 9, g.C), x.dtype)
-    pieces = even(g.O, 32)
+    pieces = even(g.O, FILTERS)
 
     def piece(worker, k):
-        np.matmul(G2[F].T, dU[:, pieces[k]].transpose(1, 0, 2), out=dw[pieces[k]])
+        sums = dU[:, pieces[k]]
+        cells = G2[F].T @ sums.reshape(len(sums), -1)
+        dw[pieces[k]] = cells.reshape(9, -1, g.C).transpose(1, 0, 2)
 
     run(piece, len(pieces), parallel=dU.size * 9 > WORTH_SHARING)
     return dw.reshape(g.w_shape)
@@ -102,11 +105,11 @@ def filters(w, G2):
     """U (P*P, O, C) of w (O, 3, 3, C)."""
     O, C = len(w), w.shape[3]
     U = memory.empty((len(G2), O, C), w.dtype)
-    pieces = even(O, 32)
+    pieces = even(O, FILTERS)
 
     def piece(worker, k):
-        out = U[:, pieces[k]].transpose(1, 0, 2)
-        np.matmul(G2, w[pieces[k]].reshape(-1, 9, C), out=out)
+        cells = w[pieces[k]].reshape(-1, 9, C).transpose(1, 0, 2).reshape(9, -1)  # a copy
+        np.matmul(G2, cells, out=U[:, pieces[k]].reshape(len(G2), -1))
 
     run(piece, len(pieces), parallel=U.size * 9 > WORTH_SHARING)
     return U
