@@ -249,6 +249,8 @@ def _side_by_side(walks):
 class Stopwatch:
     """What the tape reports to (see `minicnn.tensor`), clock in hand."""
 
+    only_times = True  # layers may be put together, as when nobody watches
+
     def __init__(self, model):
         self.rows, self.running, self.ran = [], [], {}
         self.names = {}

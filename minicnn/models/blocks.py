@@ -19,6 +19,7 @@ from minicnn.nn import (
     Sigmoid,
     init,
 )
+from minicnn.nn.in_turn import in_turn
 from minicnn.tensor import Tensor
 
 
@@ -172,8 +173,7 @@ class BasicConv2d(Module):
         self.bn = BatchNorm2d(out_channels, eps=1e-3) if batch_norm else None
 
     def forward(self, x):
-        x = self.conv(x)
-        return F.relu(x if self.bn is None else self.bn(x))
+        return in_turn([self.conv] if self.bn is None else [self.conv, self.bn], x, "relu")
 
 
 class Branches(Module):

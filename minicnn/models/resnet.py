@@ -36,6 +36,7 @@ from minicnn.nn import (
     ZeroPadShortcut,
     init,
 )
+from minicnn.nn.in_turn import in_turn
 
 
 # ---------------------------------------------------------------------------
@@ -108,8 +109,8 @@ class BasicBlock(ResidualBlock):
         self._go_around(shortcut, in_channels, channels, stride)
 
     def residual(self, x):
-        x = F.relu(self.bn1(self.conv1(x)))
-        return self.bn2(self.conv2(x))
+        x = in_turn([self.conv1, self.bn1], x, "relu")
+        return in_turn([self.conv2, self.bn2], x)
 
     def last_norm(self):
         return self.bn2
@@ -166,9 +167,9 @@ class Bottleneck(ResidualBlock):
         self._go_around(shortcut, in_channels, out_channels, stride, projection_size)
 
     def residual(self, x):
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = F.relu(self.bn2(self.conv2(x)))
-        return self.bn3(self.conv3(x))
+        x = in_turn([self.conv1, self.bn1], x, "relu")
+        x = in_turn([self.conv2, self.bn2], x, "relu")
+        return in_turn([self.conv3, self.bn3], x)
 
     def last_norm(self):
         return self.bn3
@@ -239,7 +240,7 @@ class ResNet(Module):
 
     def features(self, x):
         """What the last stage makes of images: (N, C, H/32, W/32)."""
-        x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(in_turn([self.conv1, self.bn1], x, "relu"))
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = stage(x)
         return x

@@ -14,12 +14,12 @@ channels (zeros="around", the default) or after them; see `ZeroPadShortcut`.
 
 from __future__ import annotations
 
-from minicnn import functional as F
 from minicnn.functional.arguments import as_count
 from minicnn.models.blocks import classifier, conv
 from minicnn.models.registry import Model
 from minicnn.models.resnet import BasicBlock, add_stages, start_as_identity
 from minicnn.nn import AdaptiveAvgPool2d, BatchNorm2d, Module
+from minicnn.nn.in_turn import in_turn
 
 
 class CifarResNet(Module):
@@ -61,7 +61,7 @@ class CifarResNet(Module):
 
     def features(self, x):
         """What the last stage makes of images: (N, 64, H/4, W/4)."""
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = in_turn([self.conv1, self.bn1], x, "relu")
         return self.layer3(self.layer2(self.layer1(x)))
 
     def forward(self, x):

@@ -97,10 +97,10 @@ class Conv2d(_Conv):
         self.activation = as_activation("Conv2d", activation)
         self._make(self.out_channels, self.in_channels, bias, initializer)
 
-    def forward(self, x, add=None):
+    def forward(self, x, add=None, activation=None):
         return F.conv2d(
             x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups,
-            self.padding_mode, activation=self.activation, add=add,
+            self.padding_mode, activation=activation or self.activation, add=add,
         )  # fmt: skip
 
 

@@ -42,8 +42,9 @@ class Linear(Module):
         )
         self.bias = Parameter(np.zeros(self.out_features, np.float32)) if bias else None
 
-    def forward(self, x, add=None):
-        return F.linear(x, self.weight, self.bias, activation=self.activation, add=add)
+    def forward(self, x, add=None, activation=None):
+        activation = activation or self.activation
+        return F.linear(x, self.weight, self.bias, activation=activation, add=add)
 
     def extra_repr(self):
         text = f"{self.in_features}, {self.out_features}"

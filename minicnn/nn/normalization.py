@@ -79,7 +79,7 @@ class _BatchNorm(Module):
         learnt = [p.requires_grad for p in self.parameters()]
         return bool(learnt) and not any(learnt)
 
-    def forward(self, x, add=None):
+    def forward(self, x, add=None, activation=None):
         _check_dimensions(self, x)
         tracked = self.running_mean is not None
         training = not tracked or (self.training and not self.frozen)
@@ -89,7 +89,7 @@ class _BatchNorm(Module):
             momentum = 1 / (self.num_batches_tracked.item() + 1) if moves else 0.0
         y = F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias,
-            training, momentum, self.eps, activation=self.activation, add=add,
+            training, momentum, self.eps, activation=activation or self.activation, add=add,
         )  # fmt: skip
         if moves:
             self.num_batches_tracked.assign_(self.num_batches_tracked._data + 1)
@@ -177,11 +177,11 @@ class FrozenBatchNorm2d(Module):
                 getattr(frozen, name).assign_(value)
         return frozen
 
-    def forward(self, x, add=None):
+    def forward(self, x, add=None, activation=None):
         _check_dimensions(self, x)
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps,
-            activation=self.activation, add=add,
+            activation=activation or self.activation, add=add,
         )  # fmt: skip
 
     def extra_repr(self):

@@ -1,0 +1,102 @@
+"""Layers one after the other, put together where that saves walks through memory.
+
+An activation can be done by the layer before it, while its numbers are in the cache. And in
+evaluation a convolution and the batch normalization behind it are one convolution: with
+a = gamma / sqrt(var + eps) for each filter,
+
+    ((w * x) + b - mean) a + beta  =  (a w) * x + (b - mean) a + beta.
+
+What is computed is the same but for rounding, so this is nobody's business but the clock's. Hence
+all layers run by themselves where somebody watches: while a pass is recorded, or the choices of its
+activations; and on the readable backends.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from minicnn import functional as F
+from minicnn.backends import backend_on, xp
+from minicnn.choices import active_choices
+from minicnn.nn.activation import ReLU, ReLU6
+from minicnn.nn.conv import Conv2d
+from minicnn.nn.linear import Linear
+from minicnn.nn.normalization import BatchNorm2d, FrozenBatchNorm2d
+from minicnn.tensor import Tensor, _recorder, is_grad_enabled
+
+ENDINGS = {ReLU: "relu", ReLU6: "relu6", "relu": "relu", "relu6": "relu6"}
+FUNCTIONS = {"relu": F.relu, "relu6": F.relu6}
+APART = ("loops", "numpy", "shapes")  # backends that put nothing together
+
+
+def in_turn(modules, x, activation=None):
+    """The modules one after the other, then the activation.
+
+    Parameters
+    ----------
+    modules : list of Module
+        Each takes what the one before it gave.
+    x : Tensor
+    activation : "relu" or "relu6", optional
+    """
+    left, together = deque(modules), _together(x)
+    if activation is not None:
+        left.append(activation)
+    while left:
+        layer = left.popleft()
+        if together and left and _are_one(layer, left[0]):
+            layer = Folded(layer, left.popleft())
+        ending = _ending(left[0]) if together and left and _takes_ending(layer) else None
+        if ending is not None:
+            left.popleft()
+            x = layer(x, activation=ending)
+        else:
+            x = FUNCTIONS[layer](x) if isinstance(layer, str) else layer(x)
+    return x
+
+
+def _together(x):
+    recorder = _recorder.get()
+    watched = recorder is not None and not getattr(recorder, "only_times", False)
+    apart = not isinstance(x, Tensor) or backend_on(x.device) in APART
+    return not (watched or apart or active_choices.get() is not None)
+
+
+def _ending(following):
+    return ENDINGS.get(following if isinstance(following, str) else type(following))
+
+
+def _takes_ending(layer):
+    known = type(layer) in (Conv2d, Linear, BatchNorm2d, FrozenBatchNorm2d, Folded)
+    return known and layer.activation is None
+
+
+def _are_one(conv, norm):
+    """Whether these are a convolution and a batch normalization that does not learn now."""
+    return (
+        type(conv) is Conv2d and type(norm) is BatchNorm2d and not is_grad_enabled()
+        and conv.activation is None and not norm.training and norm.running_mean is not None
+        and norm.num_features == conv.out_channels
+    )  # fmt: skip
+
+
+class Folded:
+    """A convolution and a batch normalization in evaluation, as one convolution."""
+
+    def __init__(self, conv: Conv2d, norm: BatchNorm2d):
+        self.conv, self.norm, self.activation = conv, norm, norm.activation
+
+    def __call__(self, x, activation=None):
+        conv, norm = self.conv, self.norm
+        w, mean, var = (t._data for t in (conv.weight, norm.running_mean, norm.running_var))
+        a = 1 / xp(w).sqrt(var + norm.eps)
+        if norm.weight is not None:
+            a *= norm.weight._data
+        b = -mean * a if conv.bias is None else (conv.bias._data - mean) * a
+        if norm.bias is not None:
+            b += norm.bias._data
+        return F.conv2d(
+            x, Tensor(w * a[:, None, None, None]), Tensor(b), conv.stride, conv.padding,
+            conv.dilation, conv.groups, conv.padding_mode,
+            activation=activation or self.activation,
+        )  # fmt: skip
