@@ -7,7 +7,8 @@
 3. ResNet-18 by batch size, and by the number of threads.
 4. The convolution layers of four nets, forward and both gradients.
 
-Peers are PyTorch in its two memory layouts, eager, at the same number of threads. Each runs in a
+Peers are PyTorch in its two memory layouts, eager, at the same number of threads; and for the nets
+minicnn without a C++ compiler, NumPy alone. Each runs in a
 process of its own, which lives on; they take turns, and a time is the median of the turns. The
 machine may have other work: the load before the start and the least time of each are written
 down, too. What was not run is named, with the reason.
@@ -29,7 +30,7 @@ from pathlib import Path
 from benchmarks import common, cpu_tables, worker
 from benchmarks.layers import layers
 from benchmarks.nets import BY_NAME, NETS
-from benchmarks.worker import DIRECTIONS, PEERS, Worker
+from benchmarks.worker import DIRECTIONS, PEERS, PLAIN, Worker
 from minicnn.backends import CHOICES, current_backend
 
 MODES = ("train", "infer")
@@ -114,8 +115,8 @@ def measure_net(net, options, clock, not_run) -> list[dict]:
     if clock.left < 20:
         not_run.append(f"{net.name}: out of time")
         return []
-    rows = []
-    with workers(options.threads, options.backend) as team:
+    rows, peers = [], (*PEERS, PLAIN) if options.backend == "compiled" else PEERS
+    with workers(options.threads, options.backend, peers) as team:
         for peer in team.values():
             peer(worker.build, net, net.batch)
         errors = compare({name: peer(worker.answers) for name, peer in team.items()})
@@ -165,10 +166,10 @@ def timed(team, turns, clock, prepare, *args) -> dict:
 
 
 def compare(answers) -> dict:
-    """The largest relative differences of our answers from PyTorch's: scores, loss, gradients."""
+    """The largest relative differences of our answers from others': scores, loss, gradients."""
     scores, loss, norms = answers[PEERS[0]]
     found = {"scores": 0.0, "loss": 0.0, "gradients": 0.0}
-    for name in PEERS[1:]:
+    for name in answers.keys() - {PEERS[0]}:
         their_scores, their_loss, their_norms = answers[name]
         if len(norms) != len(their_norms):
             raise ValueError(f"{name} has {len(their_norms)} parameters, minicnn {len(norms)}")

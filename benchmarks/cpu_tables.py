@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from benchmarks.tables import geometric_mean, markdown
+from benchmarks.worker import PLAIN
 
 OURS, NCHW, CHANNELS_LAST = "minicnn", "NCHW", "channels-last"
 LARGEST = {"scores": 1e-3, "loss": 1e-3, "gradients": 2e-2}  # differences that rounding explains
@@ -12,11 +13,10 @@ LARGEST_LAYER = 1e-4
 MODES = {"train": "training step", "infer": "inference"}
 
 
-def ratio(row, peer=None, key="ms"):
-    """The peer's time over ours, or that of the better peer: above 1 ours is faster."""
+def ratio(row, peer=None, key="ms", ours=OURS):
+    """PyTorch's time in a layout, or in its better one, over ours: above 1 ours is faster."""
     times = row[key]
-    their = times[peer] if peer else min(ms for name, ms in times.items() if name != OURS)
-    return their / times[OURS]
+    return (times[peer] if peer else min(times[NCHW], times[CHANNELS_LAST])) / times[ours]
 
 
 def memory_ratio(row):
@@ -44,7 +44,7 @@ def progress(row):
 def nets_table(result):
     """A line a net and mode: times, ratios, memory."""
     head = ["net", "batch", "minicnn, ms", "NCHW, ms", "channels-last, ms", "against NCHW",
-            "against channels-last", "against the better", "by least times",
+            "against channels-last", "against the better", "by least times", "NumPy alone",
             "memory, MB", "PyTorch's, MB", "ratio beyond imports"]  # fmt: skip
     body = []
     for row in result["nets"]:
@@ -53,7 +53,7 @@ def nets_table(result):
             f"{row['net']}, {MODES[row['mode']]}", row["batch"],
             *(f"{row['ms'][name]:.4g}" for name in (OURS, NCHW, CHANNELS_LAST)),
             *(f"{ratio(row, peer):.2f}" for peer in (NCHW, CHANNELS_LAST, None)),
-            f"{ratio(row, key='least_ms'):.2f}",
+            f"{ratio(row, key='least_ms'):.2f}", plain([row]),
             f"{memory[OURS][1]:.0f}", f"{memory[NCHW][1]:.0f} / {memory[CHANNELS_LAST][1]:.0f}",
             f"{memory_ratio(row):.2f}",
         ])  # fmt: skip
@@ -61,8 +61,14 @@ def nets_table(result):
         f"{geometric_mean(ratio(row, peer, key) for row in result['nets']):.2f}"
         for peer, key in ((NCHW, "ms"), (CHANNELS_LAST, "ms"), (None, "ms"), (None, "least_ms"))
     ]
-    body.append(["geometric mean", "", "", "", "", *means, "", "", ""])
+    body.append(["geometric mean", "", "", "", "", *means, plain(result["nets"]), "", "", ""])
     return markdown(head, body)
+
+
+def plain(rows):
+    """The better layout's time over that of NumPy alone, where it was measured: the mean."""
+    found = [ratio(row, ours=PLAIN) for row in rows if PLAIN in row["ms"]]
+    return f"{geometric_mean(found):.2f}" if found else ""
 
 
 def scaling_table(result, mode):

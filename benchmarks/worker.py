@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 PEERS = ("minicnn", "NCHW", "channels-last")  # ours, and PyTorch in each of its memory layouts
+PLAIN = "NumPy alone"  # ours once more, without what a C++ compiler makes
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 DIRECTIONS = ("forward", "input gradient", "weight gradient")
 LEARNING_RATE = 1e-4  # small, so that random labels drive no number out of its range
@@ -28,7 +29,7 @@ class Worker:
     Parameters
     ----------
     peer : str
-        One of PEERS.
+        One of PEERS, or PLAIN.
     threads : int
         How many it may compute with.
     backend : str
@@ -180,7 +181,8 @@ _call = None  # what `times` runs
 def start(peer, threads, backend):
     """Import the library."""
     global _peer
-    _peer = Ours(threads, backend) if peer == "minicnn" else PyTorch(threads, peer)
+    backends = {"minicnn": backend, PLAIN: "fast"}
+    _peer = Ours(threads, backends[peer]) if peer in backends else PyTorch(threads, peer)
 
 
 def build(net, batch):

@@ -34,3 +34,37 @@ __device__ __forceinline__ long long thread_index() {
 
 // How many threads a one-dimensional grid has: the step of a grid-stride loop.
 __device__ __forceinline__ long long thread_count() { return (long long)gridDim.x * blockDim.x; }
+
+// Where an element of an array (N, H, W, C) lies. Threads are numbered as elements lie in memory, so
+// neighbours differ in c.
+struct Place { long long n; int h, w, c; };
+
+#ifdef EMU_FAST
+static thread_local struct { long long index; Place at; } emu_last_place;
+#endif
+
+__device__ __forceinline__ Place place_of(long long index, int H, int W, int C)
+{
+#ifdef EMU_FAST  // a CPU runs one thread after the other: count on from the last, without dividing
+    Place& at = emu_last_place.at;
+    if (index == emu_last_place.index + 1) {
+        emu_last_place.index = index;
+        if (++at.c < C) return at;
+        at.c = 0;
+        if (++at.w < W) return at;
+        at.w = 0;
+        if (++at.h < H) return at;
+        at.h = 0;
+        at.n++;
+        return at;
+    }
+    emu_last_place.index = index;
+#else
+    Place at;
+#endif
+    at.c = index % C;  index /= C;
+    at.w = index % W;  index /= W;
+    at.h = index % H;
+    at.n = index / H;
+    return at;
+}

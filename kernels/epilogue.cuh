@@ -5,7 +5,7 @@
 // read and write the whole array once more. The choice is the same for all threads, so no warp
 // diverges.
 #pragma once
-#include "common.cuh"
+#include "lanes.cuh"
 
 // As in minicnn.backends.cuda.epilogue.
 #define ACTIVATION_NONE 0
@@ -15,19 +15,22 @@
 #define ACTIVATION_HARDSWISH 4
 
 // x moved to the nearer of 0 and 6 where it lies outside; NaN stays NaN.
-__device__ __forceinline__ real clip6(real x) { return x < 0 ? (real)0 : x > 6 ? (real)6 : x; }
-
-// 1 / (1 + e^-x), written e^x / (1 + e^x) where x < 0: nothing overflows.
-__device__ __forceinline__ real logistic(real x)
+__device__ __forceinline__ Lanes clip6(Lanes x)
 {
-    real e = (real)exp(-fabs(x));
-    return (x < 0 ? e : (real)1) / (1 + e);
+    return select(x < 0, Lanes(0), select(x > 6, Lanes(6), x));
 }
 
-__device__ __forceinline__ real activate(real z, int activation)
+// 1 / (1 + e^-x), written e^x / (1 + e^x) where x < 0: nothing overflows.
+__device__ __forceinline__ Lanes logistic(Lanes x)
+{
+    Lanes e = exp(-fabs(x));
+    return select(x < 0, e, Lanes(1)) / (1 + e);
+}
+
+__device__ __forceinline__ Lanes activate(Lanes z, int activation)
 {
     switch (activation) {
-    case ACTIVATION_RELU: return z <= 0 ? (real)0 : z;  // a NaN goes through
+    case ACTIVATION_RELU: return select(z <= 0, Lanes(0), z);  // a NaN goes through
     case ACTIVATION_RELU6: return clip6(z);
     case ACTIVATION_SILU: return z * logistic(z);
     case ACTIVATION_HARDSWISH: return z * (clip6(z + 3) / 6);
@@ -36,9 +39,19 @@ __device__ __forceinline__ real activate(real z, int activation)
 }
 
 // What to write at place i, for the sum z.
-__device__ __forceinline__ real finished(real z, const real* add, long long i, int activation)
+__device__ __forceinline__ Lanes finished(Lanes z, const real* add, long long i, int activation)
 {
-    return activate(add ? z + add[i] : z, activation);
+    return activate(add ? z + load(add + i) : z, activation);
+}
+
+// The gradient of z from dy, that of y = activation(z), for those whose slope follows from y: it
+// passes where 0 < y, and y < 6.
+__device__ __forceinline__ Lanes through(Lanes dy, const real* y, long long i, int activation)
+{
+    if (activation == ACTIVATION_NONE) return dy;
+    Lanes here = load(y + i);
+    Lanes kept = select(here > 0, dy, Lanes(0));
+    return activation == ACTIVATION_RELU6 ? select(here < 6, kept, Lanes(0)) : kept;
 }
 
 // finished() as a call, for kernels with dozens of sums in a thread: unrolled, their code would

@@ -104,11 +104,14 @@ class Backend:
 
 @pytest.fixture(
     scope="session",
-    params=["loops", "numpy", "fast", "emulator", pytest.param("cuda", marks=pytest.mark.gpu)],
+    params=[
+        "loops", "numpy", "fast", "compiled", "emulator",
+        pytest.param("cuda", marks=pytest.mark.gpu),
+    ],
 )
 def backend(request) -> Backend:
     """Each backend in turn."""
-    if request.param == "emulator":
+    if request.param in ("compiled", "emulator"):
         request.getfixturevalue("compiler")
     return Backend(request.param)
 

@@ -18,7 +18,7 @@ import pytest
 
 HERE = Path(__file__).parent
 TARGET = HERE / "OPERATIONS.md"
-BACKENDS = ("loops", "numpy", "emulator")
+BACKENDS = ("loops", "numpy", "fast", "compiled", "emulator")
 CHECKS = {  # the test's name -> what the table says
     "test_equals_the_loops_definition": "equals the loops definition, forward and backward: "
     "to 1e-10 in float64, 1e-5 in float32",

@@ -3,9 +3,10 @@
 //
 // A channel's sums go over all R rows. They are taken in two steps, in an order that depends on the
 // shape alone, so that the bits are the same each run:
-//   parts: grid (ceil(C/32), parts), blocks of 32 x 8 threads. Part p of the rows belongs to the
-//     blocks (., p); lane i takes column i of the block's 32, so that neighbours read neighbouring
-//     numbers; its 8 threads take every 8th row, and shared memory joins them.
+//   parts: grid (ceil(C/COLUMNS/LANES), parts), blocks of COLUMNS x ROWS threads. Part p of the rows
+//     belongs to the blocks (., p); neighbours in x take neighbouring columns, LANES each; a column's
+//     ROWS threads take every ROWS-th row, and shared memory joins them. (A CPU's block is one
+//     thread: it has the rows to itself.)
 //   join: one warp per channel; lane l takes parts l, l + 32, ...; five shuffles join the lanes.
 // The big array is read once for the statistics and once more to apply them.
 //
@@ -14,16 +15,23 @@
 //   d = m2 - m1, m = m1 + d n2/n and Q = Q1 + Q2 + d^2 n1 n2/n. No large numbers are subtracted,
 //   as they are in mean(x^2) - mean(x)^2. All of it is done on x less the channel's first number,
 //   so that m is not rounded to the few digits that a large mean leaves.
-// apply: a thread per number; x (and add) read, y written (what belongs to a channel stays in the
-//   cache).
-// Below, dy is the gradient of w xhat + b: the activation's own kernel has been there before.
-// sums: sum of dy and sum of dy xhat, the gradients of b and w; two numbers read a thread and row.
-// gradient: dx = w / sqrt(var + eps) (dy - (sum dy + xhat sum dy xhat) / R), a thread per
-//   number; in evaluation without the bracket's second part.
+// apply: a thread per LANES numbers; x (and add) read, y written (what belongs to a channel stays in
+//   the cache).
+// Below, dz is the gradient of w xhat + b + add: dy where the activation let it through, which y
+// tells for ReLU and ReLU6. For others, their own kernel has been there before, and y is null.
+// sums: sum of dz and sum of dz xhat, the gradients of b and w; two numbers (three with y) read a
+//   thread and row.
+// gradient: dx = w / sqrt(var + eps) (dz - (sum dz + xhat sum dz xhat) / R), a thread per LANES
+//   numbers; in evaluation without the bracket's second part. dz is written, too, if asked for.
 #include "epilogue.cuh"
 
-#define LANES 32  // columns of a block
-#define ROWS 8    // threads of a column
+#ifdef EMU_FAST
+#define COLUMNS 1
+#define ROWS 1
+#else
+#define COLUMNS 32  // threads of a block: side by side,
+#define ROWS 8      // and on the same columns
+#endif
 #define ALL 0xffffffffu
 
 // The rows [first, last) of part blockIdx.y out of gridDim.y.
@@ -32,56 +40,137 @@
     long long first = blockIdx.y * rows_of_part; \
     long long last = first + rows_of_part < (R) ? first + rows_of_part : (R);
 
-struct Moments { real n, mean, Q; };
+struct Moments { real n; Lanes mean, Q; };
 
 __device__ __forceinline__ Moments joined(Moments a, Moments b)
 {
     real n = a.n + b.n;
     if (n == 0) return a;
-    real d = b.mean - a.mean, share = b.n / n;
-    return {n, a.mean + d * share, a.Q + b.Q + d * d * a.n * share};
+    real share = b.n / n;
+    Lanes d = b.mean - a.mean;
+    return {n, a.mean + d * share, a.Q + b.Q + d * d * (a.n * share)};
 }
 
-extern "C" __global__ void __launch_bounds__(LANES * ROWS)
+// parts (P, 3, C): n, mean and Q.
+extern "C" __global__ void __launch_bounds__(COLUMNS * ROWS)
 moments_parts(const real* x, real* parts, long long R, int C)
 {
-    __shared__ real shared[3][ROWS][LANES];
-    int lane = threadIdx.x, row = threadIdx.y, c = blockIdx.x * LANES + lane;
+    int lane = threadIdx.x, row = threadIdx.y, c = (blockIdx.x * COLUMNS + lane) * LANES;
     PART_OF_ROWS(R)
 
     Moments mine = {0, 0, 0};
     if (c < C) {
-        real shift = x[c];
+        Lanes shift = load(x + c);
         for (long long r = first + row; r < last; r += ROWS) {
-            real value = x[r * C + c] - shift, d = value - mine.mean;
+            Lanes value = load(x + r * C + c) - shift, d = value - mine.mean;
             mine.n += 1;
-            mine.mean += d / mine.n;
+            mine.mean += d * (1 / mine.n);
             mine.Q += d * (value - mine.mean);
         }
     }
+#if ROWS > 1
+    __shared__ real shared[3][ROWS][COLUMNS];
     shared[0][row][lane] = mine.n;
     shared[1][row][lane] = mine.mean;
     shared[2][row][lane] = mine.Q;
     __syncthreads();
 
+    if (row == 0)
+        for (int j = 1; j < ROWS; j++)
+            mine = joined(mine, {shared[0][j][lane], shared[1][j][lane], shared[2][j][lane]});
+#endif
     if (row > 0 || c >= C) return;
-    for (int j = 1; j < ROWS; j++)
-        mine = joined(mine, {shared[0][j][lane], shared[1][j][lane], shared[2][j][lane]});
-    real* part = parts + ((long long)blockIdx.y * C + c) * 3;
-    part[0] = mine.n;
-    part[1] = mine.mean;
-    part[2] = mine.Q;
+    real* part = parts + (long long)blockIdx.y * 3 * C + c;
+    store(part, Lanes(mine.n));
+    store(part + C, mine.mean);
+    store(part + 2 * C, mine.Q);
 }
 
-// parts (P, C, 3) to moments (2, C): the mean, and the variance Q / n.
+// 1 / sqrt(var + eps) of the channels from c on.
+__device__ __forceinline__ Lanes factor_of(const real* moments, int c, int C, real eps)
+{
+    return 1 / sqrt(load(moments + C + c) + eps);
+}
+
+// w, b and add may be null: 1, 0 and 0.
+extern "C" __global__ void __launch_bounds__(256)
+batch_norm_apply(const real* x, const real* moments, const real* w, const real* b, const real* add,
+                 real* y, long long elements, int C, real eps, int activation)
+{
+    long long i = thread_index() * LANES;
+    if (i >= elements) return;
+    int c = i % C;
+    Lanes z = (load(x + i) - load(moments + c)) * factor_of(moments, c, C, eps);
+    if (w) z = z * load(w + c);
+    if (b) z += load(b + c);
+    store(y + i, finished(z, add, i, activation));
+}
+
+// parts (P, 2, C).
+extern "C" __global__ void __launch_bounds__(COLUMNS * ROWS)
+batch_norm_sums_parts(const real* dy, const real* y, const real* x, const real* moments, real eps,
+                      int activation, real* parts, long long R, int C)
+{
+    int lane = threadIdx.x, row = threadIdx.y, c = (blockIdx.x * COLUMNS + lane) * LANES;
+    PART_OF_ROWS(R)
+
+    Lanes sum = 0, sum_xhat = 0;
+    if (c < C) {
+        Lanes mean = load(moments + c), factor = factor_of(moments, c, C, eps);
+        for (long long r = first + row; r < last; r += ROWS) {
+            Lanes dz = through(load(dy + r * C + c), y, r * C + c, activation);
+            sum += dz;
+            sum_xhat += dz * ((load(x + r * C + c) - mean) * factor);
+        }
+    }
+#if ROWS > 1
+    __shared__ real shared[2][ROWS][COLUMNS];
+    shared[0][row][lane] = sum;
+    shared[1][row][lane] = sum_xhat;
+    __syncthreads();
+
+    if (row == 0)
+        for (int j = 1; j < ROWS; j++) {
+            sum += shared[0][j][lane];
+            sum_xhat += shared[1][j][lane];
+        }
+#endif
+    if (row > 0 || c >= C) return;
+    real* part = parts + (long long)blockIdx.y * 2 * C + c;
+    store(part, sum);
+    store(part + C, sum_xhat);
+}
+
+// w may be null: 1. dz may be null: then it is not written.
+extern "C" __global__ void __launch_bounds__(256)
+batch_norm_gradient(const real* dy, const real* y, const real* x, const real* moments,
+                    const real* sums, const real* w, real* dx, real* dz, long long R, int C,
+                    real eps, int activation, int training)
+{
+    long long i = thread_index() * LANES;
+    if (i >= R * C) return;
+    int c = i % C;
+    Lanes factor = factor_of(moments, c, C, eps);
+    Lanes g = through(load(dy + i), y, i, activation);
+    if (dz) store(dz + i, g);
+    if (training) {
+        Lanes xhat = (load(x + i) - load(moments + c)) * factor;
+        g -= (load(sums + c) + xhat * load(sums + C + c)) / R;
+    }
+    if (w) g = g * load(w + c);
+    store(dx + i, g * factor);
+}
+
+#if LANES == 1  // a warp joins the parts
+// parts (P, 3, C) to moments (2, C): the mean, and the variance Q / n.
 extern "C" __global__ void __launch_bounds__(32)
 moments_join(const real* parts, real* moments, int P, int C, const real* x)
 {
     int lane = threadIdx.x, c = blockIdx.x;
     Moments mine = {0, 0, 0};
     for (int p = lane; p < P; p += 32) {
-        const real* part = parts + ((long long)p * C + c) * 3;
-        mine = joined(mine, {part[0], part[1], part[2]});
+        const real* part = parts + (long long)p * 3 * C + c;
+        mine = joined(mine, {part[0], part[C], part[2 * C]});
     }
     for (int distance = 16; distance > 0; distance /= 2) {
         Moments other = {__shfl_down_sync(ALL, mine.n, distance),
@@ -94,63 +183,16 @@ moments_join(const real* parts, real* moments, int P, int C, const real* x)
     moments[C + c] = mine.Q / mine.n;
 }
 
-__device__ __forceinline__ real normalized(real value, const real* moments, int c, int C, real eps)
-{
-    return (value - moments[c]) / (real)sqrt(moments[C + c] + eps);
-}
-
-// w, b and add may be null: 1, 0 and 0.
-extern "C" __global__ void __launch_bounds__(256)
-batch_norm_apply(const real* x, const real* moments, const real* w, const real* b, const real* add,
-                 real* y, long long elements, int C, real eps, int activation)
-{
-    long long i = thread_index();
-    if (i >= elements) return;
-    int c = i % C;
-    real z = normalized(x[i], moments, c, C, eps) * (w ? w[c] : 1) + (b ? b[c] : 0);
-    y[i] = finished(z, add, i, activation);
-}
-
-extern "C" __global__ void __launch_bounds__(LANES * ROWS)
-batch_norm_sums_parts(const real* dy, const real* x, const real* moments, real eps, real* parts,
-                      long long R, int C)
-{
-    __shared__ real shared[2][ROWS][LANES];
-    int lane = threadIdx.x, row = threadIdx.y, c = blockIdx.x * LANES + lane;
-    PART_OF_ROWS(R)
-
-    real sum = 0, sum_xhat = 0;
-    if (c < C) {
-        for (long long r = first + row; r < last; r += ROWS) {
-            real g = dy[r * C + c];
-            sum += g;
-            sum_xhat += g * normalized(x[r * C + c], moments, c, C, eps);
-        }
-    }
-    shared[0][row][lane] = sum;
-    shared[1][row][lane] = sum_xhat;
-    __syncthreads();
-
-    if (row > 0 || c >= C) return;
-    for (int j = 1; j < ROWS; j++) {
-        sum += shared[0][j][lane];
-        sum_xhat += shared[1][j][lane];
-    }
-    real* part = parts + ((long long)blockIdx.y * C + c) * 2;
-    part[0] = sum;
-    part[1] = sum_xhat;
-}
-
-// parts (P, C, 2) to sums (2, C): sum of dy, sum of dy xhat.
+// parts (P, 2, C) to sums (2, C): sum of dz, sum of dz xhat.
 extern "C" __global__ void __launch_bounds__(32)
 batch_norm_sums_join(const real* parts, real* sums, int P, int C)
 {
     int lane = threadIdx.x, c = blockIdx.x;
     real sum = 0, sum_xhat = 0;
     for (int p = lane; p < P; p += 32) {
-        const real* part = parts + ((long long)p * C + c) * 2;
+        const real* part = parts + (long long)p * 2 * C + c;
         sum += part[0];
-        sum_xhat += part[1];
+        sum_xhat += part[C];
     }
     for (int distance = 16; distance > 0; distance /= 2) {
         sum += __shfl_down_sync(ALL, sum, distance);
@@ -160,16 +202,4 @@ batch_norm_sums_join(const real* parts, real* sums, int P, int C)
     sums[c] = sum;
     sums[C + c] = sum_xhat;
 }
-
-extern "C" __global__ void __launch_bounds__(256)
-batch_norm_gradient(const real* dy, const real* x, const real* moments, const real* sums,
-                    const real* w, real* dx, long long R, int C, real eps, int training)
-{
-    long long i = thread_index();
-    if (i >= R * C) return;
-    int c = i % C;
-    real g = dy[i];
-    if (training)
-        g -= (sums[c] + normalized(x[i], moments, c, C, eps) * sums[C + c]) / R;
-    dx[i] = g * (w ? w[c] : 1) / (real)sqrt(moments[C + c] + eps);
-}
+#endif

@@ -1,44 +1,38 @@
 // Max pooling of x (N, H, W, C), forward and backward.
 //
 // forward: y[n,i,j,c] = the largest x of window (i,j); winner = h*W + w, the first pixel it is at.
-//   Threads: one per output. KH*KW numbers read, two written; neighbours differ in c.
+//   Threads: one per LANES outputs. KH*KW numbers read, two written; neighbours differ in c.
 //   Only pixels of the image are read: padding, and what lies behind it, never wins. A NaN does.
 // backward: dx[n,h,w,c] = sum of dy[n,i,j,c] over the windows whose winner is (h,w).
-//   Threads: one per input, gathering from the windows that saw it: no atomics, the same bits each
-//   run. At most ceil(KH/SH)*ceil(KW/SW) winners and gradients read, one number written.
-#include "common.cuh"
+//   Threads: one per LANES inputs, gathering from the windows that saw them: no atomics, the same
+//   bits each run. At most ceil(KH/SH)*ceil(KW/SW) winners and gradients read, one number written.
+#include "lanes.cuh"
 
 extern "C" __global__ void __launch_bounds__(256)
 max_pool_forward(const real* x, real* y, int* winner, long long elements, int C, int H, int W,
                  int OH, int OW, int KH, int KW, int SH, int SW, int PH, int PW, int DH, int DW)
 {
-    long long index = thread_index();
+    long long index = thread_index() * LANES;
     if (index >= elements) return;
+    Place out = place_of(index / LANES, OH, OW, C / LANES);
 
-    long long rest = index;
-    int c = rest % C;   rest /= C;
-    int j = rest % OW;  rest /= OW;
-    int i = rest % OH;
-    long long n = rest / OH;
-
-    real best = 0;
-    int place = -1;
+    Lanes best = 0;
+    IntLanes place = -1;
     for (int u = 0; u < KH; u++) {
-        int h = i * SH + u * DH - PH;
+        int h = out.h * SH + u * DH - PH;
         if (h < 0 || h >= H) continue;
         for (int v = 0; v < KW; v++) {
-            int w = j * SW + v * DW - PW;
+            int w = out.w * SW + v * DW - PW;
             if (w < 0 || w >= W) continue;
-            real value = x[((n * H + h) * W + w) * C + c];
-            bool first_nan = value != value && best == best;
-            if (place < 0 || value > best || first_nan) {
-                best = value;
-                place = h * W + w;
-            }
+            Lanes value = load(x + ((out.n * H + h) * W + w) * C + out.c * LANES);
+            Mask first_nan = (value != value) & (best == best);
+            Mask wins = (place < 0) | (value > best) | first_nan;
+            best = select(wins, value, best);
+            place = select(wins, IntLanes(h * W + w), place);
         }
     }
-    y[index] = best;
-    winner[index] = place;
+    store(y + index, best);
+    store(winner + index, place);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -46,26 +40,21 @@ max_pool_backward(const real* dy, const int* winner, real* dx, long long element
                   int W, int OH, int OW, int KH, int KW, int SH, int SW, int PH, int PW, int DH,
                   int DW)
 {
-    long long index = thread_index();
+    long long index = thread_index() * LANES;
     if (index >= elements) return;
+    Place in = place_of(index / LANES, H, W, C / LANES);
 
-    long long rest = index;
-    int c = rest % C;  rest /= C;
-    int w = rest % W;  rest /= W;
-    int h = rest % H;
-    long long n = rest / H;
-
-    real total = 0;
+    Lanes total = 0;
     for (int u = 0; u < KH; u++) {
-        int top = h + PH - u * DH;
+        int top = in.h + PH - u * DH;
         if (top < 0 || top % SH || top / SH >= OH) continue;
         for (int v = 0; v < KW; v++) {
-            int left = w + PW - v * DW;
+            int left = in.w + PW - v * DW;
             if (left < 0 || left % SW || left / SW >= OW) continue;
-            long long output = ((n * OH + top / SH) * OW + left / SW) * C + c;
-            if (winner[output] == h * W + w)
-                total += dy[output];
+            long long output = ((in.n * OH + top / SH) * OW + left / SW) * C + in.c * LANES;
+            Mask won = load(winner + output) == in.h * W + in.w;
+            total += select(won, load(dy + output), Lanes(0));
         }
     }
-    dx[index] = total;
+    store(dx + index, total);
 }

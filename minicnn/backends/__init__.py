@@ -8,7 +8,9 @@ does not replace runs the readable version.
 ========== =============================================================================
 loops      the definition: nested `for` loops
 numpy      the readable drawing itself
-fast       NumPy tuned for a CPU; runs CPU arrays unless another one is chosen
+fast       NumPy tuned for a CPU
+compiled   the same, with pooling, batch norm and depthwise convolution compiled from `kernels/`
+           where there is a C++ compiler; runs CPU arrays unless another one is chosen
 emulator   the CUDA kernels of `kernels/`, run on the CPU by `minicnn.emulator`
 cuda       the same kernels on a GPU, for CuPy arrays; chosen by the array, not by name
 shapes     no numbers at all: what shape everything has, for `minicnn.analysis`
@@ -28,13 +30,15 @@ MODULES = {
     "loops": "minicnn.backends.loops",
     "numpy": None,
     "fast": "minicnn.backends.fast",
+    "compiled": "minicnn.backends.compiled",
     "emulator": "minicnn.backends.cuda",
     "cuda": "minicnn.backends.cuda",
     "shapes": "minicnn.backends.shapes",
 }
-CHOICES = ("loops", "numpy", "fast", "emulator")  # those a person may choose to compute on a CPU
+# Those a person may choose to compute on a CPU.
+CHOICES = ("loops", "numpy", "fast", "compiled", "emulator")
 
-_backend: ContextVar[str] = ContextVar("minicnn_backend", default="fast")
+_backend: ContextVar[str] = ContextVar("minicnn_backend", default="compiled")
 _drawn: dict[tuple[str, type], type] = {}
 
 
@@ -108,7 +112,7 @@ def use_backend(name: str):
 
     Parameters
     ----------
-    name : "loops", "numpy", "fast", "emulator" or "shapes"
+    name : "loops", "numpy", "fast", "compiled", "emulator" or "shapes"
         See the table in `minicnn.backends`. CuPy arrays always run on cuda.
 
     Raises
@@ -157,3 +161,9 @@ def _draw(backend, operation):
         drawn = type(operation.__name__, (replacement, operation), {"backend": backend})
     _drawn[backend, operation] = drawn
     return drawn
+
+
+def redraw(op, backend):
+    """Let another backend's drawing run an operation that has not run yet."""
+    operation = type(op).__bases__[1]  # the readable one: see `_draw`
+    op.__class__ = _drawn.get((backend, operation)) or _draw(backend, operation)

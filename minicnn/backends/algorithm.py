@@ -9,13 +9,15 @@ LADDER = (
     "auto", "naive", "coalesced", "shared_tile", "register_tile", "im2col", "implicit_gemm",
     "winograd2", "winograd4", "tf32",
 )  # fmt: skip
+TUNED = (
+    "auto", "im2col", "tiled", "product", "banded", "depthwise", "winograd", "winograd2",
+    "winograd4",
+)  # fmt: skip
 KNOWN = {  # by backend
     "loops": ("auto",),
     "numpy": ("auto", "im2col"),
-    "fast": (
-        "auto", "im2col", "tiled", "product", "banded", "depthwise", "winograd", "winograd2",
-        "winograd4",
-    ),
+    "fast": TUNED,
+    "compiled": TUNED,
     "emulator": LADDER,
     "cuda": LADDER,
 }  # fmt: skip

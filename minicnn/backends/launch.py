@@ -1,11 +1,14 @@
 """Starts a kernel of `kernels/` where the arrays are: on a GPU through CuPy, else in the emulator.
 
 Everything above this file is the same for both, so what runs without a GPU is what runs on one.
+A third way is for speed without a GPU: `compiled_for_speed`, which the backend "compiled" uses.
 """
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 
 import numpy as np
@@ -40,7 +43,11 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=()):
     """
     if 0 in grid:
         return  # nothing to do, and an empty grid is an error in CUDA
-    if xp(args[0]) is np:
+    if _compiled_for_speed.get():
+        from minicnn.backends.fast.workers import run
+
+        _native(file, name, defines)(grid, block, args, run)
+    elif xp(args[0]) is np:
         kernel = _emulated(file, name, _real(dtype), defines)
         kernel(grid, block, args, shared_mem=shared_mem)
     else:
@@ -53,10 +60,58 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=()):
             kernel(grid, block, check_arguments(name, parameters, args), shared_mem=shared_mem)
 
 
-def launch_each(file, name, elements, args, *, dtype, defines=()):
-    """Run a kernel with one thread for each of `elements` elements."""
+def launch_each(file, name, elements, args, *, dtype, defines=(), channels=1):
+    """Run a kernel with one thread for each of `elements` elements.
+
+    Kernels with LANES (see `kernels/lanes.cuh`) say how many channels lie side by side: compiled
+    for speed, a thread takes several of them.
+    """
+    if _compiled_for_speed.get() and (lanes := lanes_of(channels)) > 1:
+        elements //= lanes
+        defines = (*defines, ("LANES", lanes))
     grid = (-(-elements // THREADS),)
     launch(file, name, grid, (THREADS,), args, dtype=dtype, defines=defines)
+
+
+# ---------------------------------------------------------------------------
+# Compiled for speed
+# ---------------------------------------------------------------------------
+_compiled_for_speed: ContextVar[bool] = ContextVar("minicnn_compiled_for_speed", default=False)
+MOST_LANES = 32  # more would not fit into a CPU's registers
+
+
+@contextmanager
+def compiled_for_speed():
+    """Inside, kernels run on the CPU as vector instructions: arrays are NumPy's and float32."""
+    token = _compiled_for_speed.set(True)
+    try:
+        yield
+    finally:
+        _compiled_for_speed.reset(token)
+
+
+@cache
+def lanes_of(channels):
+    """How many channels a thread takes: they divide the channels; a multiple of 8 is best."""
+    fitting = [n for n in range(2, MOST_LANES + 1, 2) if channels % n == 0]
+    return max(fitting, key=lambda n: (n % 8 == 0, n), default=1)
+
+
+def empty(x, shape, dtype):
+    """An array where x lies, whose values are whatever was there."""
+    if _compiled_for_speed.get():
+        from minicnn.backends.fast import memory
+
+        return memory.empty(shape, dtype)
+    return xp(x).empty(shape, dtype)
+
+
+@cache
+def _native(file, name, defines):
+    """The kernel, compiled for speed."""
+    from minicnn.emulator.native import load_native
+
+    return load_native(kernels_dir() / file, name, dict(defines))
 
 
 def _real(dtype):

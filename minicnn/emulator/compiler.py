@@ -61,6 +61,14 @@ class Mode:
 WAITING = ("syncthreads", "syncwarp", "shuffle", "ballot")
 MODES = {
     "plain": Mode(flags=("-O2",)),
+    # For speed (see native.py): this CPU's vector instructions, no runtime, no checks.
+    "fast": Mode(
+        flags=("-DEMU_FAST", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
+               "-Wno-psabi"),
+        gcc=("-march=native",),
+        clang=("-mcpu=native" if platform.machine() == "arm64" else "-march=native",),
+        runtime=(),
+    ),
     # Calls before each access to memory (as for ThreadSanitizer, whose library is not used: the
     # calls go to sanitizer.cpp), each array index with known bounds, and each basic block. Little
     # optimisation (Clang's least moves conditions out of loops already), so that accesses and lines
@@ -196,20 +204,46 @@ def translate(source: str, label: str, name: str, parameters, defines: dict) -> 
     - `extern __shared__ float part[];` becomes a pointer to the runtime's dynamic shared memory;
     - every other `__shared__`, `__device__` or `__constant__` variable gets a companion that
       describes it to the runtime;
-    - `emu_entry` unpacks an array of pointers to arguments, and calls the kernel.
+    - `emu_entry` unpacks an array of pointers to arguments, and calls the kernel; for speed,
+      `emu_run` does so for all threads of the blocks first <= b < last.
 
     Line numbers are kept, so that error messages show the `.cu` file's own.
     """
     macros = "".join(f"#define {key} {value}\n" for key, value in defines.items())
-    unpacked = ", ".join(
-        f"*({'const ' if p.pointer and p.const else ''}{p.ctype}*)values[{i}]"
-        for i, p in enumerate(parameters)
-    )
+    kinds = [f"{'const ' if p.pointer and p.const else ''}{p.ctype}" for p in parameters]
+    unpacked = ", ".join(f"*({kind}*)values[{i}]" for i, kind in enumerate(kinds))
+    locals_ = " ".join(f"{kind} v{i} = *({kind}*)values[{i}];" for i, kind in enumerate(kinds))
+    names = ", ".join(f"v{i}" for i in range(len(kinds)))
     return (
         f'#include "cuda_shim.h"\n{macros}#line 1 "{_quoted(label)}"\n'
         f'{_translate_variables(source)}\n#line 1 "the call of {name}"\n'
+        "#ifndef EMU_FAST\n"
         f"EMU_EXPORT EMU_UNCHECKED void emu_entry(void** values) {{ {name}({unpacked}); }}\n"
+        f"#else\n{_FAST_LOOP % (locals_, f'{name}({names});')}#endif\n"
     )
+
+
+# All threads of some blocks, one after the other. What a loop does not change is a local variable:
+# the compiler keeps it in a register.
+_FAST_LOOP = """
+EMU_EXPORT void emu_run(void** values, const unsigned* grid, const unsigned* block,
+                        unsigned long long first, unsigned long long last) {
+    %s
+    gridDim = {grid[0], grid[1], grid[2]};
+    blockDim = {block[0], block[1], block[2]};
+    emu_last_place.index = -2;
+    for (unsigned long long b = first; b < last; b++) {
+        blockIdx = {unsigned(b %% grid[0]), unsigned(b / grid[0] %% grid[1]),
+                    unsigned(b / grid[0] / grid[1])};
+        for (unsigned z = 0; z < block[2]; z++)
+            for (unsigned y = 0; y < block[1]; y++)
+                for (unsigned x = 0; x < block[0]; x++) {
+                    threadIdx = {x, y, z};
+                    %s
+                }
+    }
+}
+"""
 
 
 def _quoted(path: str) -> str:
@@ -306,9 +340,18 @@ def build(text: str, label: str, name: str, folders: list[Path], mode: str = "pl
 
     stem = re.sub(r"[^0-9A-Za-z]+", "_", name).strip("_")
     parts = [text, *_headers(text, include), compiler.identity, *flags]
+    if mode == "fast":
+        parts.append(_this_cpu())
     if how.rewrite:
         parts.append(Path(inspect.getfile(how.rewrite)).read_text(encoding="utf-8"))
     return _cached(stem, SUFFIX, [*parts, *(file.name for file in runtime)], make)
+
+
+def _this_cpu() -> str:
+    """The instructions this CPU has: a cache may be shared with a machine that lacks some."""
+    from numpy._core._multiarray_umath import __cpu_features__
+
+    return " ".join(name for name, has in sorted(__cpu_features__.items()) if has)
 
 
 def _build_runtime(compiler: Compiler, file: str) -> Path:

@@ -12,7 +12,11 @@
 #include <string.h>
 
 // ---- keywords -----------------------------------------------------------------------------------
+#ifdef EMU_FAST  // only the kernel that is called is compiled, and into the loop that calls it
+#define __global__ inline __attribute__((always_inline))
+#else
 #define __global__
+#endif
 #define __device__
 #define __host__
 #define __constant__ static
@@ -59,16 +63,23 @@ EMU_VECTOR(double, double)
 
 #pragma GCC visibility push(hidden)
 extern "C" {
+#ifdef EMU_FAST  // several CPU threads run blocks of one launch (see native.py)
+static thread_local uint3 threadIdx, blockIdx;
+static thread_local dim3 blockDim, gridDim;
+#define EMU_NO_WAITING __attribute__((error("threads of a kernel compiled for speed cannot wait")))
+#else
 // Constant for the kernel (each CUDA thread sees one value all its life); runtime.cpp rewrites
 // them whenever it turns to another thread.
 extern const uint3 threadIdx, blockIdx;
 extern const dim3 blockDim, gridDim;
+#define EMU_NO_WAITING
+#endif
 extern unsigned char emu_dynamic_shared[];
 
 void emu_register_shared(struct emu_Variable* variable);
 int emu_printf(const char* format, ...) __attribute__((format(printf, 1, 2)));
-void emu_syncthreads(const char* file, int line);
-void emu_syncwarp(unsigned mask, const char* file, int line);
+EMU_NO_WAITING void emu_syncthreads(const char* file, int line);
+EMU_NO_WAITING void emu_syncwarp(unsigned mask, const char* file, int line);
 unsigned long long emu_shuffle(unsigned long long value, int source, unsigned mask,
                                const char* file, int line);
 unsigned emu_ballot(int predicate, unsigned mask, const char* file, int line);

@@ -8,8 +8,8 @@ from minicnn.backends.cuda import convolution
 from minicnn.backends.cuda.columns import col2im, im2col
 from minicnn.backends.cuda.epilogue import CODES, InKernel
 from minicnn.backends.cuda.reduction import column_sum
-from minicnn.backends.launch import launch, launch_each
-from minicnn.layout import filter_rows, nchw, nhwc, output_size, rows
+from minicnn.backends.launch import empty, launch_each
+from minicnn.layout import nchw, nhwc, output_size, rows
 
 
 class OnLadder:
@@ -49,7 +49,7 @@ class Conv2d(OnLadder, InKernel):
 
 
 class DepthwiseConv2d(InKernel):
-    """A thread per output, a gather per input pixel, a block per weight."""
+    """A thread per output, a gather per input pixel, two passes for the weights."""
 
     file = "conv/depthwise.cu"
 
@@ -60,36 +60,62 @@ class DepthwiseConv2d(InKernel):
         windows = (*kernel, *self.stride, *self.padding, *self.dilation)
         return (w.shape[0] // C, C, H, W, *size, *windows)
 
+    def launch(self, direction, threads, args, w):
+        """Run a kernel with a thread per element of `threads`."""
+        channels = w.shape[0] if w.shape[0] == self.shapes[0][1] else 1  # M = 1 has lanes
+        name = f"depthwise_{direction}"
+        launch_each(self.file, name, threads.size, args, dtype=w.dtype, channels=channels)
+
     def forward(self, x, w, b, add):
         self.save(x, w)
-        lib, O = xp(x), w.shape[0]
         size = output_size(x.shape[2:], w.shape[2:], self.stride, self.padding, self.dilation)
-        y = lib.empty((x.shape[0], *size, O), x.dtype)
-        bias = None if b is None else lib.ascontiguousarray(b)
+        y = empty(x, (x.shape[0], *size, w.shape[0]), x.dtype)
+        bias = None if b is None else xp(x).ascontiguousarray(b)
         add = None if add is None else nhwc(add)
         geometry, code = self.geometry(x.shape, w, size), CODES[self.in_kernel]
-        args = (nhwc(x), filter_rows(w), bias, add, y, y.size, *geometry, code)
-        launch_each(self.file, "depthwise_forward", y.size, args, dtype=x.dtype)
+        args = (nhwc(x), cells(w), bias, add, y, y.size, *geometry, code)
+        self.launch("forward", y, args, w)
         return self.finish(nchw(y))
 
     def backward(self, dy):
         x, w, *kept = self.saved
         dz = self.back_to_z(dy, kept)
-        lib, dzh, geometry = xp(x), nhwc(dz), self.geometry(x.shape, w, dz.shape[2:])
+        dzh, geometry = nhwc(dz), self.geometry(x.shape, w, dz.shape[2:])
         dx = dw = db = None
         if self.needs[0]:
             N, C, H, W = x.shape
-            dx = lib.empty((N, H, W, C), x.dtype)
-            args = (dzh, filter_rows(w), dx, dx.size, *geometry)
-            launch_each(self.file, "depthwise_input_gradient", dx.size, args, dtype=x.dtype)
+            dx = empty(x, (N, H, W, C), x.dtype)
+            self.launch("input_gradient", dx, (dzh, cells(w), dx, dx.size, *geometry), w)
             dx = nchw(dx)
         if self.needs[1]:
-            dw = lib.empty(w.shape, w.dtype)
-            args = (nhwc(x), dzh, dw, dz.size // w.shape[0], *geometry)
-            launch(self.file, "depthwise_weight_gradient", (dw.size,), (256,), args, dtype=x.dtype)
+            dw = self.weight_gradient(nhwc(x), dzh, w, geometry)
         if self.needs[2]:
-            db = column_sum(rows(dz))
+            db = self.column_sum(rows(dz))
         return dx, dw, db, dz
+
+    column_sum = staticmethod(column_sum)
+
+    def weight_gradient(self, x, dz, w, geometry):
+        """dw (O, 1, KH, KW), from sums over parts of the rows of dz (N, OH, OW, O)."""
+        N, OH, OW, O = dz.shape
+        rows_of_part = max(1, PART // (OW * O))
+        P = min(max(1, N * OH // rows_of_part), MOST_PARTS)
+        parts = empty(x, (P, *w.shape[2:], O), x.dtype)
+        dw = empty(x, parts.shape[1:], x.dtype)
+        self.launch(
+            "weight_gradient_parts", parts, (x, dz, parts, dw.size, N * OH, P, *geometry), w
+        )
+        self.launch("weight_gradient_join", dw, (parts, dw, dw.size, P), w)
+        return dw.transpose(2, 0, 1)[:, None]
+
+
+PART = 2**15  # numbers of dz in a part of a depthwise weight gradient,
+MOST_PARTS = 256  # of which there are so many at most
+
+
+def cells(w):
+    """Depthwise filters w (O, 1, KH, KW) as (KH, KW, O)."""
+    return xp(w).ascontiguousarray(w[:, 0].transpose(1, 2, 0))
 
 
 class ConvTranspose2d(OnLadder):

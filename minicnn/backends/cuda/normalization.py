@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from minicnn.backends import xp
-from minicnn.backends.cuda.epilogue import CODES, InKernel
-from minicnn.backends.launch import launch, launch_each
+from minicnn.backends.cuda.epilogue import CODES, FROM_OUTPUT, InKernel
+from minicnn.backends.launch import empty, launch, launch_each
 from minicnn.layout import from_rows, nchw, nhwc, rows
 
 FILE = "normalization/batch_norm.cu"
@@ -12,17 +12,21 @@ ROWS_OF_PART = 512  # rows that one block adds up
 MOST_PARTS = 512
 
 
-def add_up(kernel, x, width, parts_args, join_args=()):
-    """Sums over the rows of x (R, C) by `kernel`_parts and `kernel`_join: (2, C).
-
-    `width` is how many numbers a part has for each channel; the others are arguments of the two.
-    """
+def parts_of(kernel, x, width, args):
+    """Sums over parts of the rows of x (R, C), `width` numbers a channel: (P, width, C)."""
     (R, C), lib = x.shape, xp(x)
     P = min(max(-(-R // ROWS_OF_PART), 1), MOST_PARTS)
-    parts, sums = lib.empty((P, C, width), x.dtype), lib.empty((2, C), x.dtype)
+    parts = lib.empty((P, width, C), x.dtype)
     grid = (-(-C // 32), P)
-    launch(FILE, f"{kernel}_parts", grid, (32, 8), (*parts_args, parts, R, C), dtype=x.dtype)
-    launch(FILE, f"{kernel}_join", (C,), (32,), (parts, sums, P, C, *join_args), dtype=x.dtype)
+    launch(FILE, f"{kernel}_parts", grid, (32, 8), (*args, parts, R, C), dtype=x.dtype)
+    return parts
+
+
+def joined(kernel, parts, args=()):
+    """The sums over all rows: (2, C)."""
+    P, _, C = parts.shape
+    sums = xp(parts).empty((2, C), parts.dtype)
+    launch(FILE, f"{kernel}_join", (C,), (32,), (parts, sums, P, C, *args), dtype=parts.dtype)
     return sums
 
 
@@ -33,7 +37,14 @@ class Moments:
         x = contiguous_rows(x)
         if not len(x):
             return xp(x).zeros((2, x.shape[1]), x.dtype)
-        return add_up("moments", x, 3, (x,), (x,))
+        return self.joined(self.parts_of("moments", x, 3, (x,)), x)
+
+    parts_of = staticmethod(parts_of)
+
+    @staticmethod
+    def joined(parts, x):
+        """Mean and variance (2, C)."""
+        return joined("moments", parts, (x,))
 
 
 class BatchNorm(InKernel):
@@ -43,22 +54,37 @@ class BatchNorm(InKernel):
         rows_of_x = contiguous_rows(x)
         w, b = (None if t is None else xp(x).ascontiguousarray(t) for t in (w, b))
         add = None if add is None else contiguous_rows(add)
-        y = xp(x).empty(rows_of_x.shape, x.dtype)
+        y = empty(x, rows_of_x.shape, x.dtype)
         self.save(rows_of_x, moments, w)
         numbers = (y.size, y.shape[1], x.dtype.type(self.eps), CODES[self.in_kernel])
         args = (rows_of_x, moments, w, b, add, y, *numbers)
-        launch_each(FILE, "batch_norm_apply", y.size, args, dtype=x.dtype)
+        launch_each(FILE, "batch_norm_apply", y.size, args, dtype=x.dtype, channels=y.shape[1])
         return self.finish(from_rows(y, x.shape))
 
     def backward(self, dy):
         x, moments, w, *kept = self.saved
-        dadd = self.back_to_z(dy, kept)
-        dz, eps = contiguous_rows(dadd), x.dtype.type(self.eps)
-        sums = add_up("batch_norm_sums", x, 2, (dz, x, moments, eps))
-        dx = xp(dz).empty(dz.shape, dz.dtype)
-        args = (dz, x, moments, sums, w, dx, *dz.shape, eps, int(self.training))
-        launch_each(FILE, "batch_norm_gradient", dx.size, args, dtype=dx.dtype)
+        y, dz, code, eps = None, None, CODES[None], x.dtype.type(self.eps)
+        if self.activation in FROM_OUTPUT:
+            y, code = contiguous_rows(kept[0]), CODES[self.activation]
+            dz = empty(dy, x.shape, dy.dtype) if self.needs[4] else None
+        else:
+            dy = self.back_to_z(dy, kept)
+        dys = contiguous_rows(dy)
+        parts = self.parts_of("batch_norm_sums", x, 2, (dys, y, x, moments, eps, code))
+        sums = self.joined(parts)
+        dx = empty(dy, dys.shape, dy.dtype)
+        args = (dys, y, x, moments, sums, w, dx, dz, *dys.shape, eps, code, int(self.training))
+        launch_each(FILE, "batch_norm_gradient", dx.size, args, dtype=dx.dtype,
+                    channels=dx.shape[1])  # fmt: skip
+        dadd = dy if dz is None else from_rows(dz, dy.shape)
         return from_rows(dx, dy.shape), None, sums[1], sums[0], dadd
+
+    parts_of = staticmethod(parts_of)
+
+    @staticmethod
+    def joined(parts):
+        """The sums of dz and of dz xhat (2, C)."""
+        return joined("batch_norm_sums", parts)
 
 
 def contiguous_rows(x):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from minicnn.backends import xp
-from minicnn.backends.launch import launch_each
+from minicnn.backends.launch import empty, launch_each
 from minicnn.layout import nchw, nhwc
 
 
 class _Pool2d:
     """What the poolings share. Each gives its `file`, its `kernel_name`, and `numbers`."""
+
+    lanes = False  # whether a thread can take several channels
 
     def numbers(self, shape):
         """The numbers that describe the windows on x (N, C, H, W): C, H, W, OH, OW first."""
@@ -17,17 +19,18 @@ class _Pool2d:
     def launch(self, direction, out, *arrays):
         """Run a kernel with a thread per element of `out`, which is one of `arrays`."""
         args = (*arrays, out.size, *self.numbers(self.shapes[0]))
-        launch_each(self.file, f"{self.kernel_name}_{direction}", out.size, args, dtype=out.dtype)
+        name, channels = f"{self.kernel_name}_{direction}", out.shape[3] if self.lanes else 1
+        launch_each(self.file, name, out.size, args, dtype=out.dtype, channels=channels)
 
     def empty_output(self, x):
         """y (N, OH, OW, C)."""
         C, _, _, OH, OW = self.numbers(x.shape)[:5]
-        return xp(x).empty((len(x), OH, OW, C), x.dtype)
+        return empty(x, (len(x), OH, OW, C), x.dtype)
 
     def empty_gradient(self, dy):
         """dx (N, H, W, C)."""
         N, C, H, W = self.shapes[0]
-        return xp(dy).empty((N, H, W, C), dy.dtype)
+        return empty(dy, (N, H, W, C), dy.dtype)
 
 
 class _Max(_Pool2d):
@@ -35,7 +38,7 @@ class _Max(_Pool2d):
 
     def forward(self, x):
         y = self.empty_output(x)
-        winner = xp(x).empty(y.shape, "int32")
+        winner = empty(x, y.shape, "int32")
         self.launch("forward", y, nhwc(x), y, winner)
         self.save(winner)
         return nchw(y)
@@ -64,7 +67,7 @@ class _Avg(_Pool2d):
 class MaxPool2d(_Max):
     """The largest x of each window."""
 
-    file, kernel_name = "pooling/max_pool.cu", "max_pool"
+    file, kernel_name, lanes = "pooling/max_pool.cu", "max_pool", True
 
     def numbers(self, shape):
         size = self.output_size(shape)
@@ -74,7 +77,7 @@ class MaxPool2d(_Max):
 class AvgPool2d(_Avg):
     """The mean of each window."""
 
-    file, kernel_name = "pooling/avg_pool.cu", "avg_pool"
+    file, kernel_name, lanes = "pooling/avg_pool.cu", "avg_pool", True
 
     def numbers(self, shape):
         size = self.output_size(shape)

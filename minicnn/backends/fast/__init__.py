@@ -1,4 +1,4 @@
-"""The operations in NumPy tuned for a CPU: as fast as PyTorch, in code that can be read.
+"""The operations in NumPy tuned for a CPU, in code that can be read.
 
 What makes NumPy slow is memory. The readable drawing writes whole matrices of windows and reads
 them again; it asks the system for fresh memory for each result; it leaves one core to copy while

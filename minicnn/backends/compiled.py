@@ -1,0 +1,132 @@
+"""The fast backend, with its work that no matrix product does compiled from `kernels/*.cu`.
+
+Pooling, batch normalization and depthwise convolution multiply little and move much. NumPy walks
+through memory once for each step of a formula, and its shortest loops are a pixel's channels; a
+compiled loop does all steps of a number at once. So where there is a C++ compiler, these operations
+run the very CUDA kernels that a GPU would, compiled for this CPU (`minicnn.emulator.native`): a
+thread takes as many channels as fit into the CPU's registers. The classes are those of
+`minicnn.backends.cuda`; only how a kernel is launched differs.
+
+float64, and arrays without a compiler at hand, run the fast backend's NumPy.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from minicnn.backends import fast, redraw
+from minicnn.backends.cuda import conv, normalization, pooling
+from minicnn.backends.cuda.epilogue import FROM_OUTPUT
+from minicnn.backends.fast import ending, memory
+from minicnn.backends.launch import compiled_for_speed, lanes_of, launch
+
+
+def can_compile() -> bool:
+    """Whether a kernel can be compiled for speed here; says why not, if there is a compiler."""
+    from minicnn.emulator import CompilerNotFound, EmulatorError
+    from minicnn.emulator.native import load_native
+
+    probe = 'extern "C" __global__ void probe(float* x) { x[threadIdx.x] = 1; }'
+    try:
+        load_native('#include "common.cuh"\n' + probe, "probe", {})
+    except CompilerNotFound:
+        return False
+    except (EmulatorError, OSError) as error:
+        warnings.warn(
+            f"kernels cannot be compiled for speed here ({error}); NumPy runs in their place; "
+            'minicnn.use_backend("fast") asks for that without this warning',
+            RuntimeWarning, stacklevel=2,
+        )  # fmt: skip
+        return False
+    return True
+
+
+class Compiled:
+    """An operation of `minicnn.backends.cuda`, for float32; other dtypes run as `fast` has them."""
+
+    def forward(self, *arrays):
+        if any(a is not None and a.dtype != np.float32 for a in arrays):
+            redraw(self, "fast")
+            return self.forward(*arrays)
+        with compiled_for_speed():
+            return super().forward(*arrays)
+
+    def backward(self, dy):
+        with compiled_for_speed():
+            return super().backward(dy)
+
+
+class Ends(Compiled):
+    """The same for an operation that ends in an activation."""
+
+    @property
+    def in_kernel(self):
+        """Activations of straight pieces: for others NumPy's exponential function is faster."""
+        return self.activation if self.activation in FROM_OUTPUT else None
+
+
+class DepthwiseConv2d(Ends, conv.DepthwiseConv2d):
+    """Many times as fast as NumPy's shifted multiply-adds."""
+
+    column_sum = staticmethod(ending.column_sum)
+
+
+class MaxPool2d(Compiled, pooling.MaxPool2d):
+    """One walk over the image."""
+
+
+class AvgPool2d(Compiled, pooling.AvgPool2d):
+    """One walk over the image."""
+
+
+# ---------------------------------------------------------------------------
+# Batch normalization: a CPU's thread has its columns' rows to itself
+# ---------------------------------------------------------------------------
+PART = 2**17  # bytes of the rows of a part
+
+
+def parts_of(kernel, x, width, args):
+    """Sums over parts of the rows of x (R, C), `width` numbers a channel: (P, width, C)."""
+    R, C = x.shape
+    P = min(max(R * C * x.itemsize // PART, 1), normalization.MOST_PARTS)
+    lanes, parts = lanes_of(C), memory.empty((P, width, C), x.dtype)
+    launch(
+        normalization.FILE, f"{kernel}_parts", (C // lanes, P), (1, 1), (*args, parts, R, C),
+        dtype=x.dtype, defines=(("LANES", lanes),),
+    )  # fmt: skip
+    return parts
+
+
+class Moments(Compiled, normalization.Moments):
+    """Welford's update in every part; the parts are joined in float64."""
+
+    parts_of = staticmethod(parts_of)
+
+    @staticmethod
+    def joined(parts, x):
+        n, mean, Q = parts.astype(np.float64).transpose(1, 0, 2)
+        R = n.sum(axis=0)
+        centre = (n * mean).sum(axis=0) / R
+        Q = (Q + n * (mean - centre) ** 2).sum(axis=0)
+        return np.stack([x[0] + centre, Q / R]).astype(x.dtype)
+
+
+class BatchNorm(Ends, normalization.BatchNorm):
+    """One walk forward, with the shortcut and the activation; two backward."""
+
+    parts_of = staticmethod(parts_of)
+
+    @staticmethod
+    def joined(parts):
+        return parts.sum(axis=0, dtype=np.float64).astype(parts.dtype)
+
+
+def operations() -> dict:
+    """The table of this backend on this machine."""
+    ours = (DepthwiseConv2d, MaxPool2d, AvgPool2d, Moments, BatchNorm) if can_compile() else ()
+    return fast.OPERATIONS | {operation.__name__: operation for operation in ours}
+
+
+OPERATIONS = operations()

@@ -1,0 +1,238 @@
+"""The compiled backend: kernels compiled for speed, LANES of them, and what happens without."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minicnn import Tensor, use_backend
+from minicnn import functional as F
+from minicnn.backends import compiled, fast
+from minicnn.backends.fast.workers import get_num_threads, set_num_threads
+from minicnn.backends.launch import lanes_of
+from minicnn.emulator import CompilerNotFound, EmulatorError
+from minicnn.emulator.native import load_native
+
+pytestmark = pytest.mark.usefixtures("compiler")
+
+
+def results(backend, function, *shapes, dtype=np.float32):
+    """Output and gradients of function(*tensors) on random numbers; a None shape is left out."""
+    random = np.random.default_rng(0)
+    tensors = [
+        None if shape is None
+        else Tensor(random.standard_normal(shape).astype(dtype), requires_grad=True)
+        for shape in shapes
+    ]  # fmt: skip
+    with use_backend(backend):
+        y = function(*tensors)
+        y.backward(random.standard_normal(y.shape).astype(dtype))
+        return y, [y.numpy(), *(t.grad.numpy() for t in tensors if t is not None)]
+
+
+def agree(function, *shapes, tolerance=2e-6):
+    """Assert that the kernels ran, and that the loops' answers come out."""
+    y, found = results("compiled", function, *shapes)
+    assert y._entry.backend == "compiled"
+    _, expected = results("loops", function, *shapes, dtype=np.float64)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == np.float32
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1, np.abs(b).max()))
+
+
+# ---------------------------------------------------------------------------
+# The answers, for channels that make all kinds of lanes
+# ---------------------------------------------------------------------------
+CHANNELS = st.sampled_from([1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 24, 28, 40, 58])
+SMALL = settings(max_examples=25)
+
+
+@st.composite
+def windows(draw):
+    """An image (N, C, H, W) and windows that fit into it."""
+    pair = st.tuples(st.integers(1, 3), st.integers(1, 3))
+    kernel, stride, dilation = draw(pair), draw(pair), draw(pair)
+    padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
+    size = [d * (k - 1) + 1 + draw(st.integers(0, 4)) for k, d in zip(kernel, dilation)]
+    shape = (draw(st.integers(1, 3)), draw(CHANNELS), *size)
+    return shape, kernel, {"stride": stride, "padding": padding, "dilation": dilation}
+
+
+@SMALL
+@given(windows(), st.integers(1, 2), st.booleans(), st.sampled_from([None, "relu", "relu6"]))
+def test_depthwise_convolution(case, M, bias, activation):
+    (N, C, H, W), kernel, how = case
+    if C == 1:
+        C = 5  # one group is an ordinary convolution
+    agree(
+        lambda x, w, b: F.conv2d(x, w, b, groups=C, activation=activation, **how),
+        (N, C, H, W), (C * M, 1, *kernel), (C * M,) if bias else None,
+    )  # fmt: skip
+
+
+@SMALL
+@given(windows())
+def test_max_pooling(case):
+    shape, kernel, how = case
+    agree(lambda x: F.max_pool2d(x, kernel, **how), shape)
+
+
+@SMALL
+@given(windows(), st.booleans())
+def test_average_pooling(case, include):
+    shape, kernel, how = case
+    del how["dilation"]
+    agree(lambda x: F.avg_pool2d(x, kernel, count_include_pad=include, **how), shape)
+
+
+@SMALL
+@given(
+    CHANNELS, st.integers(1, 4), st.integers(1, 9), st.booleans(), st.booleans(), st.booleans(),
+    st.sampled_from([None, "relu", "relu6", "silu"]),
+)  # fmt: skip
+def test_batch_normalization(C, N, size, affine, add, training, activation):
+    shape = (N, C, size, size + 1)
+
+    def function(x, w, b, shortcut):
+        running = [Tensor(np.full(C, v, x.dtype)) for v in (0.25, 2)]
+        return F.batch_norm(x, *running, w, b, training, add=shortcut, activation=activation)
+
+    channel = (C,) if affine else None
+    agree(function, shape, channel, channel, shape if add else None, tolerance=2e-5)
+
+
+def test_statistics_far_from_zero():
+    """A mean of 10^4 beside a deviation of 1, over more rows than a part has."""
+    x = np.random.default_rng(0).standard_normal((8, 24, 40, 40)) + 1e4
+    with use_backend("compiled"):
+        y = F.batch_norm(Tensor(x.astype(np.float32)), training=True).numpy()
+    exact = x.astype(np.float32).astype(np.float64)
+    exact -= exact.mean(axis=(0, 2, 3), keepdims=True)
+    exact /= np.sqrt((exact**2).mean(axis=(0, 2, 3), keepdims=True) + 1e-5)
+    np.testing.assert_allclose(y, exact, atol=2e-3)
+
+
+def test_a_nan_wins_and_the_first_of_equals():
+    values = np.zeros((1, 16, 4, 4), np.float32)
+    values[0, 3, 1, 1] = np.nan
+    found = []
+    for backend in ("compiled", "loops"):
+        with use_backend(backend):
+            x = Tensor(values, requires_grad=True)
+            y = F.max_pool2d(x, 2)
+            y.sum().backward()
+        found += [y.numpy(), x.grad.numpy()]
+    np.testing.assert_array_equal(found[0], found[2])
+    np.testing.assert_array_equal(found[1], found[3])
+
+
+def test_the_same_bits_on_one_thread_and_on_three():
+    def pass_(x, w):
+        y = F.conv2d(x, w, padding=1, groups=48, activation="relu6")
+        return F.max_pool2d(F.batch_norm(y, training=True), 3, 2)
+
+    before, found = get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            set_num_threads(threads)
+            found.append(results("compiled", pass_, (3, 48, 30, 31), (48, 1, 3, 3))[1])
+    finally:
+        set_num_threads(before)
+    for one, three in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, three)
+
+
+def test_lanes():
+    assert [lanes_of(C) for C in (1, 3, 6, 20, 24, 32, 58, 64, 144)] == [
+        1, 1, 6, 20, 24, 32, 2, 32, 24,
+    ]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------
+# Where NumPy runs instead
+# ---------------------------------------------------------------------------
+def test_float64_runs_the_fast_backend():
+    y, found = results("compiled", lambda x: F.max_pool2d(x, 2), (2, 4, 6, 6), dtype=np.float64)
+    assert y._entry.backend == "fast"
+    _, expected = results("loops", lambda x: F.max_pool2d(x, 2), (2, 4, 6, 6), dtype=np.float64)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """compiled.operations() on a machine where loading a kernel raises this error."""
+
+    def load(error):
+        def raising(*_):
+            raise error
+
+        monkeypatch.setattr("minicnn.emulator.native.load_native", raising)
+        return compiled.operations()
+
+    return load
+
+
+def test_without_a_compiler_it_is_the_fast_backend(failing):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert failing(CompilerNotFound("none")) == fast.OPERATIONS
+
+
+@pytest.mark.parametrize("error", [EmulatorError("no headers"), PermissionError("cache")])
+def test_a_compiler_that_fails_is_named_once(failing, error):
+    with pytest.warns(RuntimeWarning, match=f"cannot be compiled for speed here \\({error}\\)"):
+        assert failing(error) == fast.OPERATIONS
+
+
+# ---------------------------------------------------------------------------
+# A kernel by itself
+# ---------------------------------------------------------------------------
+HEAD = '#include "lanes.cuh"\nextern "C" __global__ void f'
+
+
+def test_every_thread_of_a_grid_runs_once():
+    f = load_native(HEAD + """(int* seen) {
+        int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+        int z = blockIdx.z * blockDim.z + threadIdx.z;
+        seen[(z * gridDim.y * blockDim.y + y) * gridDim.x * blockDim.x + x] += 1;
+    }""", "f", {})  # fmt: skip
+    seen = np.zeros((3 * 2, 5 * 2, 7 * 3), np.int32)
+    f((7, 5, 3), (3, 2, 2), (seen,))
+    np.testing.assert_array_equal(seen, 1)
+
+
+def test_places_are_counted_on_as_they_would_be_divided():
+    f = load_native(HEAD + """(int* at, long long n, int H, int W, int C) {
+        long long i = thread_index();
+        if (i >= n) return;
+        Place p = place_of(i, H, W, C);
+        at[4 * i] = p.n; at[4 * i + 1] = p.h; at[4 * i + 2] = p.w; at[4 * i + 3] = p.c;
+    }""", "f", {})  # fmt: skip
+    N, H, W, C = 3, 5, 4, 7
+    at = np.full((N * H * W * C, 4), -1, np.int32)
+    f((-(-len(at) // 32),), (32,), (at, len(at), H, W, C))
+    np.testing.assert_array_equal(at, np.argwhere(np.ones((N, H, W, C))))
+
+
+def test_threads_that_wait_are_refused():
+    with pytest.raises(EmulatorError, match="threads of a kernel compiled for speed cannot wait"):
+        load_native(HEAD + "(float* x) { __syncthreads(); x[0] = 1; }", "f", {})
+
+
+@pytest.mark.parametrize(
+    ("array", "error", "message"),
+    [
+        (np.zeros(4), TypeError, "wants a NumPy array of float32, but got float64"),
+        (np.zeros(8, np.float32)[::2], ValueError, "wants a C-contiguous array"),
+        ([0.0], TypeError, "wants a NumPy array of float32, but got list"),
+    ],
+)
+def test_wrong_arrays(array, error, message):
+    f = load_native(HEAD + "(float* x) { x[0] = 1; }", "f", {})
+    with pytest.raises(error, match=message):
+        f((1,), (1,), (array,))
