@@ -37,12 +37,12 @@ typedef int IntVector __attribute__((vector_size(4 * WIDTH), aligned(4), may_ali
 struct Lanes {
     FloatVector v[VECTORS];
     Lanes() {}
-    Lanes(float x) { EACH v[k] = FloatVector{} + x; }
+    Lanes(float x) { EACH v[k] = x - FloatVector{}; }  // (0 + x is no copy of -0)
 };
 struct IntLanes {
     IntVector v[VECTORS];
     IntLanes() {}
-    IntLanes(int x) { EACH v[k] = IntVector{} + x; }
+    IntLanes(int x) { EACH v[k] = x - IntVector{}; }
 };
 typedef IntLanes Mask;  // -1 where true
 
