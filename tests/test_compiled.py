@@ -105,6 +105,13 @@ def test_batch_normalization(C, N, size, affine, add, training, activation):
     agree(function, shape, channel, channel, shape if add else None, tolerance=2e-5)
 
 
+@pytest.mark.parametrize("function", [F.relu, F.relu6])
+@pytest.mark.parametrize("shape", [(3, 5, 31, 27), (2, 16, 20, 20), (2**13,)])
+def test_walks_back_through_a_relu(function, shape):
+    """Sizes that make 1, 2 and 32 lanes."""
+    agree(lambda x: function(x * 4), shape)
+
+
 def test_statistics_far_from_zero():
     """A mean of 10^4 beside a deviation of 1, over more rows than a part has."""
     x = np.random.default_rng(0).standard_normal((8, 24, 40, 40)) + 1e4

@@ -5,21 +5,6 @@
 //   but bandwidth, so operations take an activation as an argument: see epilogue.cuh.
 #include "epilogue.cuh"
 
-// y = max(x, 0), NaN stays NaN; the slope at 0 is 0.
-extern "C" __global__ void __launch_bounds__(256)
-relu_forward(const real* x, real* y, long long elements)
-{
-    long long i = thread_index();
-    if (i < elements) y[i] = activate(x[i], ACTIVATION_RELU);
-}
-
-extern "C" __global__ void __launch_bounds__(256)
-relu_backward(const real* dy, const real* y, real* dx, long long elements)
-{
-    long long i = thread_index();
-    if (i < elements) dx[i] = y[i] > 0 ? dy[i] : (real)0;
-}
-
 // y = tanh x; the slope is 1 - y^2.
 extern "C" __global__ void __launch_bounds__(256)
 tanh_forward(const real* x, real* y, long long elements)

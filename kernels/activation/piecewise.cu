@@ -21,21 +21,6 @@ leaky_relu_backward(const real* dy, const real* x, real* dx, real negative_slope
     if (i < elements) dx[i] = x[i] > 0 ? dy[i] : negative_slope * dy[i];
 }
 
-// y = min(max(x, 0), 6); the slope is 1 where 0 < x < 6.
-extern "C" __global__ void __launch_bounds__(256)
-relu6_forward(const real* x, real* y, long long elements)
-{
-    long long i = thread_index();
-    if (i < elements) y[i] = activate(x[i], ACTIVATION_RELU6);
-}
-
-extern "C" __global__ void __launch_bounds__(256)
-relu6_backward(const real* dy, const real* x, real* dx, long long elements)
-{
-    long long i = thread_index();
-    if (i < elements) dx[i] = x[i] > 0 && x[i] < 6 ? dy[i] : (real)0;
-}
-
 // y = min(max(x + 3, 0), 6) / 6; the slope is 1/6 where -3 < x < 3.
 extern "C" __global__ void __launch_bounds__(256)
 hardsigmoid_forward(const real* x, real* y, long long elements)

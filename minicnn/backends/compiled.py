@@ -19,8 +19,10 @@ import numpy as np
 from minicnn.backends import fast, redraw
 from minicnn.backends.cuda import conv, normalization, pooling
 from minicnn.backends.cuda.epilogue import FROM_OUTPUT
-from minicnn.backends.fast import ending, memory
-from minicnn.backends.launch import compiled_for_speed, lanes_of, launch
+from minicnn.backends.fast import activation, ending, memory
+from minicnn.backends.fast.activation import SMALL
+from minicnn.backends.fast.rows import flat
+from minicnn.backends.launch import compiled_for_speed, lanes_of, launch, launch_each
 
 
 def can_compile() -> bool:
@@ -81,6 +83,29 @@ class AvgPool2d(Compiled, pooling.AvgPool2d):
     """One walk over the image."""
 
 
+class _Through:
+    """One walk back, where NumPy makes a mask and multiplies by it."""
+
+    def backward(self, dy):
+        (y,) = self.saved
+        if dy.dtype != np.float32 or dy.size < SMALL:
+            return super().backward(dy)
+        dx = memory.empty_like(dy)
+        with compiled_for_speed():
+            args = (flat(dy), flat(y), flat(dx), dy.size)
+            launch_each("activation/relu.cu", f"{self.kind}_backward", dy.size, args,
+                        dtype=dy.dtype, channels=dy.size)  # fmt: skip
+        return dx
+
+
+class ReLU(_Through, activation.ReLU):
+    """Forward as in NumPy, which has one walk for it."""
+
+
+class ReLU6(_Through, activation.ReLU6):
+    """The same."""
+
+
 # ---------------------------------------------------------------------------
 # Batch normalization: a CPU's thread has its columns' rows to itself
 # ---------------------------------------------------------------------------
@@ -125,7 +150,8 @@ class BatchNorm(Ends, normalization.BatchNorm):
 
 def operations() -> dict:
     """The table of this backend on this machine."""
-    ours = (DepthwiseConv2d, MaxPool2d, AvgPool2d, Moments, BatchNorm) if can_compile() else ()
+    drawn = (DepthwiseConv2d, MaxPool2d, AvgPool2d, ReLU, ReLU6, Moments, BatchNorm)
+    ours = drawn if can_compile() else ()
     return fast.OPERATIONS | {operation.__name__: operation for operation in ours}
 
 

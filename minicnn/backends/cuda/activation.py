@@ -53,7 +53,13 @@ class _FromOutput(_Elementwise):
 class ReLU(_FromOutput):
     """max(x, 0)."""
 
-    kernel = "relu"
+    file, kernel = "activation/relu.cu", "relu"
+
+
+class ReLU6(_FromOutput):
+    """min(max(x, 0), 6)."""
+
+    file, kernel = "activation/relu.cu", "relu6"
 
 
 class Tanh(_FromOutput):
@@ -105,12 +111,6 @@ class LeakyReLU(_Piecewise):
 
     def parameters(self, dtype):
         return (dtype.type(self.negative_slope),)
-
-
-class ReLU6(_Piecewise):
-    """min(max(x, 0), 6)."""
-
-    kernel = "relu6"
 
 
 class Hardsigmoid(_Piecewise):
