@@ -49,7 +49,7 @@ def named_groups(model, *rules) -> list[dict]:
     """
     named = list(model.named_parameters())
     for which, _ in rules:
-        if not any(_fits(which, name, p) for name, p in named):
+        if not any(fits(which, name, p) for name, p in named):
             modules = [name for name, _ in model.named_modules() if name]
             names = [*modules, *(name for name, _ in named)]
             near = difflib.get_close_matches(str(which), names, n=3)
@@ -63,7 +63,7 @@ def named_groups(model, *rules) -> list[dict]:
             continue
         settings = {}
         for which, chosen in rules:
-            if _fits(which, name, p):
+            if fits(which, name, p):
                 settings.update(chosen)
         same = [g for g in groups if {k: v for k, v in g.items() if k != "params"} == settings]
         if not same:
@@ -73,7 +73,8 @@ def named_groups(model, *rules) -> list[dict]:
     return groups
 
 
-def _fits(which, name, parameter):
+def fits(which, name, parameter) -> bool:
+    """Whether a rule's `which` means this parameter; see `named_groups`."""
     if callable(which):
         return which(name, parameter)
     return fnmatchcase(name, which) or fnmatchcase(name, f"{which}.*")

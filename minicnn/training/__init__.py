@@ -9,6 +9,8 @@ trainer = Trainer(model, optim.SGD(model.parameters(), lr=0.05, momentum=0.9), s
 train = DataLoader(load("digits", "train", size=28), batch_size=64, shuffle=True)
 test = DataLoader(load("digits", "test", size=28), batch_size=500)
 history = trainer.fit(train, test, epochs=10)
+
+`minicnn.training.transfer` has what it takes to go on from a net that has learnt something else.
 """
 
 from minicnn.training.callbacks import Callback
