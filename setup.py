@@ -57,6 +57,7 @@ setup(
         "minicnn.kernels": ["**/*.cu", "**/*.cuh", "**/*.md"],
         "minicnn.emulator": ["*.h", "*.cpp"],
         "minicnn.data": ["*.npz", "*.txt"],
+        "minicnn.training.experiments": ["results/*"],
         "minicnn.stepper": ["**/*.html", "**/*.js", "**/*.css"],
     },
 )

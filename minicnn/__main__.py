@@ -16,6 +16,7 @@ from minicnn.interop import command as export_command
 from minicnn.stepper import kernel_command
 from minicnn.training import command as report_command
 from minicnn.training import train_command
+from minicnn.training.experiments import command as experiment_command
 
 EXAMPLES = {
     "minicnn": """\
@@ -26,6 +27,7 @@ examples:
   minicnn step-kernel conv/im2col.cu walk through one CUDA thread, line by line; no GPU needed
   minicnn summary resnet50           what runs in it: shapes, parameters, MACs, memory
   minicnn export lenet --onnx FILE   a file that other programs run
+  minicnn experiment                 the course's experiments, each one command
   minicnn train --help               all settings of a command
 """,
     "train": train_command.EXAMPLES,
@@ -126,6 +128,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("report", **report_command.HELP, **layout)
     sub.set_defaults(command=report_command.report, parser=sub)
     report_command.add_arguments(sub.add_argument)
+    sub = commands.add_parser("experiment", **experiment_command.HELP, **layout)
+    sub.set_defaults(command=experiment_command.experiment, parser=sub)
+    experiment_command.add_arguments(sub.add_argument)
     return parser
 
 

@@ -21,7 +21,7 @@ from minicnn.training.callbacks import (
     Vary,
 )
 from minicnn.training.finite import all_finite
-from minicnn.training.logs import HistoryFile, LivePlot, Speedometer, read_history
+from minicnn.training.logs import HistoryFile, LivePlot, Speedometer, WaitingTime, read_history
 
 
 def points(batches=4, size=8, seed=0):
@@ -301,6 +301,23 @@ def test_speedometer():
     history = coach(Speedometer(64, 2)).fit(points(), points(1), epochs=2)
     assert all(entry["machine_gflops"] > 0 for entry in history)
     assert json.dumps(history)
+
+
+class Slow(list):
+    """Batches, and the seconds for which a walk made its user wait for them."""
+
+    waited = 0.0
+
+
+def test_waiting_time():
+    batches, clock = Slow(points()), WaitingTime()
+    history = coach(clock).fit(points(), points(1), epochs=1)
+    assert history[0]["waiting"] == 0.0  # a list has no such number
+    trainer = coach(WaitingTime())
+    trainer.callbacks.insert(0, Script([0.0]))
+    trainer.callbacks[0].after_epoch = lambda t: t.history[-1].update(images_per_second=64.0)
+    batches.waited = 0.125  # of the 32 / 64 seconds that the epoch took
+    assert trainer.fit(batches, points(1), epochs=1)[0]["waiting"] == 0.25
 
 
 # ---------------------------------------------------------------------------

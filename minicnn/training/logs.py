@@ -117,3 +117,16 @@ class Speedometer(Callback):
             self.a @ self.a
             times.append(time.perf_counter() - start)
         return 2 * len(self.a) ** 3 / min(times) / 1e9
+
+
+class WaitingTime(Callback):
+    """Notes beside each epoch which share of its seconds went by waiting for batches.
+
+    The history gets "waiting", from 0 to 1. A loader with workers should keep it near 0; see
+    `DataLoader`. Lists of batches are there already: 0.
+    """
+
+    def after_epoch(self, trainer):
+        entry, running = trainer.history[-1], trainer.running
+        seconds = running.images / entry["images_per_second"]
+        entry["waiting"] = min(getattr(trainer.train_loader, "waited", 0.0) / seconds, 1.0)

@@ -49,7 +49,7 @@ def curves(history, axes) -> None:
         ax.set_title(name, loc="left", fontsize=10)
         ax.set_xlabel("epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
-        _bare(ax)
+        bare(ax)
     axes[0].set_ylim(bottom=0)
     axes[1].yaxis.set_major_formatter("{x:.0%}")
     axes[0].legend(frameon=False, fontsize=8)
@@ -106,7 +106,8 @@ def filters(weight, columns=8) -> np.ndarray:
     return picture
 
 
-def _bare(ax):
+def bare(ax) -> None:
+    """A light grid, and no frame above and to the right."""
     ax.grid(alpha=0.25)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
