@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import has_gpu
 
-from benchmarks import layers, tables
+from benchmarks import layers, loader, tables
 
 GPU = Path(layers.__file__).with_name("gpu.py")
 
@@ -93,3 +93,10 @@ def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and not list(tmp_path.iterdir())
     assert "gpu.py: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_loaders_benchmark_runs(data_dir, capsys):
+    loader.main(["--images", "128", "--epochs", "2"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["0 workers", "1 workers", "2 workers"]
+    assert all("% waiting, " in line for line in lines)

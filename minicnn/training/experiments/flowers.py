@@ -95,7 +95,8 @@ def head_only(pretrained: bool):
 
     def run(work):
         with _photos(work) as (train, test):
-            extractor = feature_extractor(squeezenet(pretrained), "features")
+            model = squeezenet(pretrained).to(work.device)
+            extractor = feature_extractor(model, "features")
             look, scale = _look(work), _scale(pretrained)
             views = look, Compose([look, RandomHorizontalFlip(1.0)])
             tables = [_features(work, extractor, train, view, scale) for view in views]
