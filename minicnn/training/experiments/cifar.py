@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minicnn import nn, optim
-from minicnn.training.experiments.drawing import COLORS, colors, draw_dots, finish
+from minicnn.training.experiments.drawing import COLORS, colors, draw_dots, finish, legend_above
 from minicnn.training.experiments.experiment import Claim, Column, Experiment
 from minicnn.training.experiments.recipes import measures
 from minicnn.training.recipes import preparation
@@ -125,7 +125,7 @@ def draw(results, figure):
         for k, value in enumerate(PUBLISHED[name]):
             label = "published" if row == k == 0 else None
             left.plot(value, row, "x", color=COLORS[k], markersize=5, label=label)
-    left.legend(frameon=False, fontsize=8)
+    legend_above(left)
     for name, color in colors(results).items():
         values = results.curve(name, "val_accuracy")
         right.plot(range(1, len(values) + 1), values, color=color, label=name)

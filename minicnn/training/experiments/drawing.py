@@ -45,9 +45,15 @@ def draw_dots(results, ax, measures, title) -> None:
     ax.set_yticks(range(len(variants)), variants)
     ax.set_ylim(len(variants) - 0.5, -0.5)
     finish(ax, title, "", percent=False)
-    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.xaxis.set_major_formatter(_percent())
     if len(measures) > 1:
-        ax.legend(frameon=False, fontsize=8)
+        legend_above(ax)
+
+
+def legend_above(ax) -> None:
+    """The legend where no dot can be: above the axes, at the right of the title."""
+    ax.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1.02, 0.98), ncols=3,
+              columnspacing=1, handletextpad=0.2)  # fmt: skip
 
 
 def finish(ax, title, label, percent=True) -> None:
@@ -57,5 +63,12 @@ def finish(ax, title, label, percent=True) -> None:
     if label in ("epoch", "nets", "proposal"):
         ax.xaxis.get_major_locator().set_params(integer=True)
     if percent:
-        ax.yaxis.set_major_formatter("{x:.0%}")
+        ax.yaxis.set_major_formatter(_percent())
     bare(ax)
+
+
+def _percent():
+    """Shares as percents, with as many decimals as the axis needs."""
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(1)

@@ -91,8 +91,8 @@ def ablation_claims(results):
 
 def draw_ablation(results, figure):
     left, right = figure.subplots(1, 2)
-    labels = {"known": "training images", "accuracy": "test images"}
-    draw_dots(results, left, labels, "accuracy after the last epoch")
+    labels = {"known": "training", "accuracy": "test"}
+    draw_dots(results, left, labels, "accuracy at the end")
     for variant, color in zip((PLAIN, DROPOUT, NORM, BOTH), COLORS):
         values = results.curve(variant, "val_loss")
         right.plot(range(1, len(values) + 1), values, color=color, label=variant)
@@ -145,7 +145,7 @@ def draw_ensemble(results, figure):
     ax.plot(nets, results.mean(SEVEN, "together"), "o-", color=COLORS[1],
             label="the first k nets together")  # fmt: skip
     ax.axhline(results.mean(SEVEN, "mean"), color=COLORS[0], lw=1, ls="--", label="mean of one net")
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
     finish(ax, "accuracy on the test images", "nets")
 
 
