@@ -46,6 +46,8 @@ setup(
         "images": ["pillow>=11"],
         "tutorials": ["ipykernel", "matplotlib", "nbclient", "nbformat"],
         "test": ["pytest>=8", "pytest-xdist", "build", "pillow>=11"],
+        # The page's tests, beside a Chromium that is installed already.
+        "browser": ["playwright"],
         "lint": ["ruff>=0.17,<0.18"],
     },
     entry_points={"console_scripts": ["minicnn = minicnn.__main__:main"]},

@@ -6,9 +6,11 @@ import numpy as np
 
 from minicnn.backends import device_of, to_device
 from minicnn.ops.epilogue import Fused
+from minicnn.ops.joining import shuffle
+from minicnn.stepper import channel_lenses as channels
 from minicnn.stepper.elementwise import SLOPES, TEXTS, VALUES, activation_texts
 from minicnn.stepper.lens import Lens, add_up, at, epsilon, finished
-from minicnn.stepper.window_lenses import AvgPool, Conv, MaxPool
+from minicnn.stepper.window_lenses import AdaptiveAvgPool, AvgPool, Conv, MaxPool
 
 LOSSES = ("SoftmaxCrossEntropy",)  # called L, not y
 # A few roundings of one number, for functions that libraries compute in different ways.
@@ -21,12 +23,6 @@ def open_lens(step, letter: str, index: tuple[int, ...]) -> Lens:
     Raises ValueError if the operation has no lens.
     """
     looks = LENSES.get(step.operation) if step.ours else None
-    spread = getattr(step.op, "dilation", (1, 1)) != (1, 1) or getattr(step.op, "groups", 1) != 1
-    if looks is Conv and spread:
-        raise ValueError(
-            "into: a convolution with dilation or groups has no lens yet; its arrays are "
-            "step.inputs, step.output and step.grads"
-        )
     if looks is None:
         raise ValueError(
             f"into: {step.operation} has no lens; its arrays are step.inputs, step.output, "
@@ -202,10 +198,11 @@ MOVES = {  # what the operation does to an array of element numbers
     "Reshape": lambda op, ids: ids.reshape(op.shape),
     "Permute": lambda op, ids: ids.transpose(op.dims),
     "Index": lambda op, ids: ids[_key_on_cpu(op.key)],
+    "ChannelShuffle": lambda op, ids: shuffle(ids, op.groups),
 }
 
 
-def _sources(step):
+def moved_from(step):
     """For each element of y, the (flat) place in x it came from."""
     shape = step.op.shapes[0]
     ids = np.arange(int(np.prod(shape))).reshape(shape)
@@ -214,13 +211,13 @@ def _sources(step):
 
 def moved_y(step, *index):
     x = step.inputs["x"]
-    source = tuple(int(k) for k in np.unravel_index(_sources(step)[index], x.shape))
+    source = tuple(int(k) for k in np.unravel_index(moved_from(step)[index], x.shape))
     return {"formula": at("x", source), "sum": x[source], "note": "the element was only moved"}
 
 
 def moved_dx(step, *index):
     shape = step.op.shapes[0]
-    places = np.argwhere(_sources(step) == np.ravel_multi_index(index, shape))
+    places = np.argwhere(moved_from(step) == np.ravel_multi_index(index, shape))
     if step.operation != "Index":  # an index can take one element twice, or leave it out
         place = tuple(places[0].tolist())
         return {
@@ -276,13 +273,21 @@ def reduced_dx(step, *index):
 
 # Per operation: a function for y, and for each gradient by its letter or for all ("gradient").
 LENSES = {
-    "Conv2d": {"y": Conv.y, "x": Conv.dx, "w": Conv.dw, "b": Conv.db, "add": added_gradient},
+    **{name: {"y": Conv.y, "x": Conv.dx, "w": Conv.dw, "b": Conv.db, "add": added_gradient}
+       for name in ("Conv2d", "DepthwiseConv2d")},
     "MaxPool2d": {"y": MaxPool.y, "x": MaxPool.dx},
     "AvgPool2d": {"y": AvgPool.y, "x": AvgPool.dx},
+    "AdaptiveAvgPool2d": {"y": AdaptiveAvgPool.y, "x": AdaptiveAvgPool.dx},
+    "BatchNorm": {
+        "y": channels.batch_norm_y, "x": channels.batch_norm_dx, "w": channels.batch_norm_dw,
+        "b": channels.batch_norm_db, "add": added_gradient},
+    **{name: {"y": channels.dropout_y, "x": channels.dropout_dx}
+       for name in ("Dropout", "Dropout2d")},
+    "Cat": {"y": channels.cat_y, "gradient": channels.cat_gradient},
     "Linear": {
         "y": linear_y, "x": linear_dx, "w": linear_dw, "b": linear_db, "add": added_gradient},
     "SoftmaxCrossEntropy": {"y": cross_entropy_y, "x": cross_entropy_dx},
     **{name: {"y": elementwise_y, "gradient": elementwise_gradient} for name in VALUES},
     **{name: {"y": moved_y, "x": moved_dx} for name in MOVES},
     **{name: {"y": reduced_y, "x": reduced_dx} for name in ("Sum", "Mean")},
-}
+}  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import time
 from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
@@ -63,6 +64,7 @@ class Recorder:
         self.forward_steps = {}  # operation -> its forward step
         self.running = []  # dotted names of the modules that are running, outermost first
         self.names = {}  # id of a module -> its dotted name in the outermost one
+        self.clock = time.perf_counter()  # when the last step ended, or a module was called
 
     @contextmanager
     def inside(self, module, inputs=()):
@@ -75,6 +77,7 @@ class Recorder:
         if name is None:  # not an attribute of any module: named by its class
             name = ".".join(filter(None, (self.running[-1], type(module).__name__)))
         self.running.append(name)
+        self.clock = time.perf_counter()
         try:
             yield
         finally:
@@ -89,9 +92,11 @@ class Recorder:
             held_output=Held(output),
             layer=self.running[-1] if self.running else "",
             site=call_site(),
+            seconds=self.seconds(),
         )
         self.forward_steps[op] = step
         self.steps._append(step)
+        self.clock = time.perf_counter()
 
     def backward(self, entry, dy, grads):
         """The walk back has passed an operation."""
@@ -106,10 +111,16 @@ class Recorder:
             run_by=here,
             dy=dy,
             grads=grads,
+            seconds=self.seconds(),
         )
         if forward:
             step.partner, forward.partner = forward, step
         self.steps._append(step)
+        self.clock = time.perf_counter()
+
+    def seconds(self):
+        """Time since the clock was set."""
+        return time.perf_counter() - self.clock
 
 
 # ---------------------------------------------------------------------------

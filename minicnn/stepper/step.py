@@ -6,10 +6,13 @@ import inspect
 import operator
 import re
 from functools import cache, cached_property
+from types import SimpleNamespace
 
 import numpy as np
 
+from minicnn.analysis.cost import macs
 from minicnn.backends import to_device
+from minicnn.nn.module import Buffer, Parameter
 from minicnn.stepper.elementwise import before_activation
 from minicnn.stepper.formula import formula
 from minicnn.tensor import Function
@@ -20,10 +23,13 @@ _LONG_NAMES = {"x": "input", "w": "weight", "b": "bias", "t": "target", "add": "
 class Held:
     """An array as it was when it was recorded, and a way to tell that it has changed since."""
 
-    __slots__ = ("array", "cell", "version")
+    __slots__ = ("array", "cell", "kind", "version")
 
     def __init__(self, tensor):
         self.array = tensor._data
+        self.kind = "input"  # or what no data set gives: see nn.module
+        if isinstance(tensor, (Parameter, Buffer)):
+            self.kind = type(tensor).__name__.lower()
         self.cell = tensor._version
         self.version = tensor._version[0]
 
@@ -68,6 +74,8 @@ class Step:
         Backward: gradient of the loss with respect to the output.
     grads : dict of str to array, or None where no gradient was wanted
         Backward: gradients with respect to the inputs.
+    seconds : float
+        From the step (or the module's call) before to the end of this one.
     site, run_by : Site
         The line that ran the operation; in backward, also the line that ran `backward`.
     backend : str
@@ -76,11 +84,12 @@ class Step:
     """
 
     def __init__(
-        self, direction, op, held, held_output, layer, site, run_by=None, dy=None, grads=()
-    ):
+        self, direction, op, held, held_output, layer, site, run_by=None, dy=None, grads=(),
+        seconds=0.0,
+    ):  # fmt: skip
         self.direction, self.op, self.layer = direction, op, layer
         self.held, self.held_output = held, held_output
-        self.site, self.run_by = site, run_by
+        self.site, self.run_by, self.seconds = site, run_by, seconds
         self._dy, self._grads = dy, grads
         self.operation, self.backend = op.name, op.backend
         self.letters = _letters(type(op), len(op.shapes))
@@ -93,13 +102,13 @@ class Step:
         if self.direction == "backward" and self.partner:
             return self.partner.label
         if self.layer or len(self._twins) < 2:
-            return self.layer or _snake(self.operation)
-        return f"{_snake(self.operation)}{self._twins.index(self) + 1}"
+            return self.layer or snake(self.operation)
+        return f"{snake(self.operation)}{self._twins.index(self) + 1}"
 
     @property
     def title(self) -> str:
         """"conv1: Conv2d, forward"."""
-        same = self.label.rstrip("0123456789") == _snake(self.operation).rstrip("0123456789")
+        same = self.label.rstrip("0123456789") == snake(self.operation).rstrip("0123456789")
         return f"{self.label}{'' if same else ': ' + self.operation}, {self.direction}"
 
     @property
@@ -127,6 +136,20 @@ class Step:
     def z_name(self) -> str:
         """What the formula calls the sum: "z", or "y" if no activation follows."""
         return "y" if self.activation is None else "z"
+
+    # -- what it costs ------------------------------------------------------
+    @property
+    def macs(self) -> int:
+        """Multiplications of the forward pass; see `minicnn.analysis.cost`."""
+        shape = self.held_output.array.shape if self.held_output else ()
+        return macs(SimpleNamespace(op=self.op, name=self.operation, shape=shape))
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the output (backward: of the gradients), if it is no view of an input."""
+        if self.direction == "backward":
+            return sum(g.nbytes for g in self._grads if g is not None)
+        return 0 if self.op.may_alias or self.held_output is None else self.held_output.array.nbytes
 
     # -- its arrays ---------------------------------------------------------
     @cached_property
@@ -318,6 +341,6 @@ def _letters(drawing: type, count: int) -> tuple[str, ...]:
     return tuple(f"x{k}" for k in range(count))
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
     """"max_pool2d" for "MaxPool2d", and "relu" for "ReLU"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name).lower()

@@ -120,6 +120,56 @@ class Steps(Sequence):
             raise RuntimeError("into: no step is current yet; call steps.next() or goto first")
         return self.current.into(*index, of=of)
 
+    # -- as a page ----------------------------------------------------------
+    def to_html(self, path, title: str = "Recorded steps", threads: bool = False):
+        """Write one HTML file to walk through these steps in a browser; it needs no network.
+
+        Over 9 MB of numbers (a net such as ResNet-50) the largest arrays become thumbnails: at most
+        16 maps of 8 bits each, with their range. Of every operation they belong to, three elements
+        of the output and of each gradient keep all numbers they were computed from.
+
+        Parameters
+        ----------
+        path : path
+            Of the file; an older one is replaced.
+        title : str
+            What the page is about.
+        threads : bool
+            Whether to add what the CUDA kernels' threads do, from the emulator (needs a C++
+            compiler; some seconds for each kernel that is compiled for the first time).
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        RuntimeError
+            If nothing was recorded, or what was recorded has been changed in place since.
+        """
+        from minicnn.stepper import page
+
+        self._check_page("to_html")
+        return page.save(page.page(self, title, threads=threads), path)
+
+    def show(self, title: str = "Recorded steps", height: int = 860):
+        """The same page inside a Jupyter notebook, in a frame `height` pixels high.
+
+        To be the last line of a cell. Raises RuntimeError as `to_html` does.
+        """
+        from minicnn.stepper import page
+
+        self._check_page("show")
+        return page.Frame(page.page(self, title), height)
+
+    def _check_page(self, name):
+        self._check_any(name)
+        if not self.forward():
+            raise RuntimeError(
+                f"{name}: only backward steps were recorded, so there are no values to show; put "
+                "the forward pass into the with block, too"
+            )
+
     def _check_any(self, name):
         if not self._steps:
             raise RuntimeError(

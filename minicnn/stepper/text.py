@@ -111,10 +111,10 @@ def numbers(caption, array, paint=PLAIN, mark=None):
 def shrink(image, most: int) -> tuple[np.ndarray, int]:
     """The image with at most `most` columns: of each square block the largest magnitude."""
     size = -(-image.shape[1] // most)
-    return (image if size == 1 else _largest_of_blocks(image, size, size)), size
+    return (image if size == 1 else largest_of_blocks(image, size, size)), size
 
 
-def _largest_of_blocks(image, rows, columns):
+def largest_of_blocks(image, rows, columns):
     H, W = -(-image.shape[0] // rows), -(-image.shape[1] // columns)
     whole = np.zeros((H * rows, W * columns), image.dtype)
     whole[: image.shape[0], : image.shape[1]] = image
@@ -133,7 +133,7 @@ def picture(caption, image, paint=PLAIN, most: int = 32):
     caption += f" at 1/{shrunk}" if shrunk > 1 else ""
     twice = 2 if image.shape[1] <= 16 else 1
     if twice == 1:
-        image = _largest_of_blocks(image, 2, 1)
+        image = largest_of_blocks(image, 2, 1)
     return caption, [shades(row, np.abs(image).max(), twice, paint) for row in image], (
         twice * image.shape[1]
     )

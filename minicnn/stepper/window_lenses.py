@@ -45,42 +45,70 @@ def seen_by(op, p, q, kernel, size):
 NOBODY = "no window looks at this pixel, so it has no influence"
 
 
+def times(count, letter):
+    """"u", or "2u"."""
+    return letter if count == 1 else f"{count}{letter}"
+
+
 class Conv:
-    """z[n,o,i,j] = b[o] + sum over (c,u,v) of x[n, c, i*SH + u - PH, j*SW + v - PW] w[o,c,u,v]."""
+    """z[n,o,i,j] = b[o] + sum over (c,u,v) of x[n, k+c, i*SH+u*DH-PH, j*SW+v*DW-PW] w[o,c,u,v].
+
+    k is the first channel of o's group: 0, if there is one group.
+    """
+
+    @staticmethod
+    def group(step, o):
+        """The first channel that filter o looks at."""
+        O, C = step.op.shapes[1][:2]
+        return o // (O // step.op.groups) * C
 
     @staticmethod
     def y(step, n, o, i, j):
         x, w, b, _ = step.inputs.values()
         top, left = corner(step.op, i, j)
+        (DH, DW), first = step.op.dilation, Conv.group(step, o)
+        _, C, KH, KW = w.shape
+        window = cut(x[n, first : first + C], top, left, ((KH - 1) * DH + 1, (KW - 1) * DW + 1))
         fields = add_up(
-            cut(x[n], top, left, w.shape[2:]), w[o], axes="cuv", bias=None if b is None else b[o]
+            window[:, ::DH, ::DW], w[o], axes="cuv", bias=None if b is None else b[o]
         )
         bias = "" if b is None else f" + b[{o}]"
+        row, column = shifted(times(DH, "u"), top), shifted(times(DW, "v"), left)
         return fields | {
-            "formula": f"Σ x[{n},c,{shifted('u', top)},{shifted('v', left)}] · w[{o},c,u,v]{bias}",
-            "labels": (f"window of x[{n},{{k}}]", f"filter w[{o},{{k}}]"),
-        }
+            "formula": f"Σ x[{n},{shifted('c', first)},{row},{column}] · w[{o},c,u,v]{bias}",
+            "labels": (f"window of x[{n},{{k}}{f'+{first}' if first else ''}]",
+                       f"filter w[{o},{{k}}]"),
+        }  # fmt: skip
 
     @staticmethod
     def dx(step, n, c, p, q):
         """Each window that saw the pixel sends its gradient back through one weight."""
         dz, d, w, op = step.dz, f"d{step.z_name}", step.inputs["w"], step.op
-        (rows, columns), (u, v) = seen_by(op, p, q, w.shape[2:], dz.shape[2:])
+        O, C, *kernel = w.shape
+        own, size = c % C, O // op.groups
+        first = c // C * size  # of the filters that look at this channel
+        span = [(k - 1) * step_ + 1 for k, step_ in zip(kernel, op.dilation)]
+        (rows, columns), (u, v) = seen_by(op, p, q, span, dz.shape[2:])
+        weights = w[first : first + size, own][:, u[:, None] // op.dilation[0], v // op.dilation[1]]
+        hit = (u[:, None] % op.dilation[0] == 0) & (v % op.dilation[1] == 0)
         fields = add_up(
-            dz[n][:, rows, columns],
-            w[:, c][:, u[:, None], v],
+            dz[n, first : first + size, rows, columns],
+            np.where(hit, weights, weights.dtype.type(0)),
             axes="oij",
-            starts=(0, rows.start, columns.start),
+            starts=(first, rows.start, columns.start),
         )
         cells = [
-            str(pixel + pad) + (f"-{letter}" if s == 1 else f"-{s}{letter}")
+            str(pixel + pad) + f"-{times(s, letter)}"
             for pixel, pad, letter, s in zip((p, q), op.padding, "ij", op.stride)
         ]
+        cells = [cell if d == 1 else f"({cell})/{d}" for cell, d in zip(cells, op.dilation)]
+        where = "" if hit.all() else "; a 0 is where the pixel lies between two cells of the window"
         return fields | {
-            "formula": f"Σ {d}[{n},o,i,j] · w[o,{c},{cells[0]},{cells[1]}]",
-            "labels": (f"{d}[{n},{{k}}], windows", f"w[{{k}},{c}] they used"),
-            "note": "" if fields["products"].size else NOBODY,
-        }
+            "formula": f"Σ {d}[{n},o,i,j] · w[o,{own},{cells[0]},{cells[1]}]",
+            "labels": (f"{d}[{n},{{k}}], windows", f"w[{{k}},{own}] they used"),
+            "note": f"each window used one weight on this pixel{where}" if fields["products"].size
+            else NOBODY,
+        }  # fmt: skip
 
     @staticmethod
     def dw(step, o, c, u, v):
@@ -88,12 +116,13 @@ class Conv:
         dz, d, x, op = step.dz, f"d{step.z_name}", step.inputs["x"], step.op
         _, _, OH, OW = dz.shape
         SH, SW = op.stride
-        top, left = u - op.padding[0], v - op.padding[1]
-        met = cut(x[:, c], top, left, ((OH - 1) * SH + 1, (OW - 1) * SW + 1))[:, ::SH, ::SW]
-        row, column = ("i" if SH == 1 else f"{SH}i"), ("j" if SW == 1 else f"{SW}j")
+        channel = Conv.group(step, o) + c
+        top, left = (k * d - pad for k, d, pad in zip((u, v), op.dilation, op.padding))
+        met = cut(x[:, channel], top, left, ((OH - 1) * SH + 1, (OW - 1) * SW + 1))[:, ::SH, ::SW]
+        row, column = shifted(times(SH, "i"), top), shifted(times(SW, "j"), left)
         return add_up(dz[:, o], met, axes="nij") | {
-            "formula": f"Σ {d}[n,{o},i,j] · x[n,{c},{shifted(row, top)},{shifted(column, left)}]",
-            "labels": (f"{d}[{{k}},{o}]", f"x[{{k}},{c}] it met"),
+            "formula": f"Σ {d}[n,{o},i,j] · x[n,{channel},{row},{column}]",
+            "labels": (f"{d}[{{k}},{o}]", f"x[{{k}},{channel}] it met"),
         }
 
     @staticmethod
@@ -192,3 +221,41 @@ class AvgPool:
             "labels": (f"dy[{n},{c}], windows", ""),
             "note": "" if window.size else NOBODY,
         }
+
+
+class AdaptiveAvgPool:
+    """y[n,c,i,j] = mean of x[n,c,h,w], floor(i H/OH) <= h < ceil((i+1) H/OH), w likewise."""
+
+    @staticmethod
+    def pixels(k, size, count):
+        """The first pixel of window k along an axis, and one past its last."""
+        return k * size // count, -(-(k + 1) * size // count)
+
+    @staticmethod
+    def y(step, n, c, i, j):
+        x, size = step.inputs["x"], step.op.size
+        (top, bottom), (left, right) = map(AdaptiveAvgPool.pixels, (i, j), x.shape[2:], size)
+        window = x[n, c, top:bottom, left:right]
+        return add_up(window, axes="uv", divisor=window.size) | {
+            "formula": f"1/{window.size} Σ x[{n},{c},{shifted('u', top)},{shifted('v', left)}]",
+            "labels": (f"window of x[{n},{c}]", ""),
+        }
+
+    @staticmethod
+    def dx(step, n, c, p, q):
+        shape, size = step.op.shapes[0][2:], step.op.size
+        spans, counts = [], []
+        for pixel, whole, count in zip((p, q), shape, size):
+            windows = [AdaptiveAvgPool.pixels(k, whole, count) for k in range(count)]
+            seen = [k for k, (start, end) in enumerate(windows) if start <= pixel < end]
+            spans.append(slice(seen[0], seen[-1] + 1))
+            counts.append(np.array([windows[k][1] - windows[k][0] for k in seen]))
+        window = step.dy[n, c, spans[0], spans[1]]
+        cells = np.multiply.outer(*counts)
+        return add_up(
+            window, products=window / cells.astype(window.dtype), axes="ij",
+            starts=(spans[0].start, spans[1].start),
+        ) | {
+            "formula": f"Σ dy[{n},{c},i,j] / {cells.item() if cells.size == 1 else 'its cells'}",
+            "labels": (f"dy[{n},{c}], windows", ""),
+        }  # fmt: skip
