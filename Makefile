@@ -4,13 +4,14 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help demo test lint bench gpu clean
+.PHONY: help demo test lint tutorials bench gpu clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo   train LeNet on handwritten digits (about a minute)"
 	@echo "make test   run the tests, all but the slow ones"
 	@echo "make lint   check the code's style"
+	@echo "make tutorials  run the notebooks whose text has changed (ARGS=--all for all), and keep them"
 	@echo "make bench  time nets on this machine's CPU beside PyTorch (20 minutes; ARGS=--quick for 5)"
 	@echo "make gpu    test and time the kernels on this machine's GPU (9 minutes; ARGS=--all for more)"
 	@echo "make clean  remove what the others made, .venv included"
@@ -24,6 +25,10 @@ test: .venv/test
 
 lint: .venv/lint
 	.venv/bin/python -m ruff check .
+	.venv/bin/codespell README.md tutorials/sources tutorials/*.md
+
+tutorials: .venv/tutorials
+	.venv/bin/python tutorials/build.py $(ARGS)
 
 bench: .venv/bench
 	.venv/bin/python -m benchmarks.cpu $(ARGS)
@@ -71,6 +76,11 @@ clean:
 
 .venv/lint: setup.py pyproject.toml .venv/made
 	@$(PIP) --editable ".[lint]"
+	@touch .venv/minicnn $@
+
+.venv/tutorials: setup.py pyproject.toml .venv/made
+	@echo "Installing minicnn and Jupyter's machinery into .venv"
+	@$(PIP) --editable ".[tutorials,emulator]"
 	@touch .venv/minicnn $@
 
 .venv/bench: setup.py pyproject.toml .venv/made

@@ -44,11 +44,11 @@ setup(
         "onnx": ["onnx", "onnxruntime"],
         # JPEG and PNG files: minicnn.data.ImageFolder.
         "images": ["pillow>=11"],
-        "tutorials": ["ipykernel", "matplotlib", "nbclient", "nbformat"],
+        "tutorials": ["ipykernel", "jupytext", "matplotlib", "nbclient", "nbformat"],
         "test": ["pytest>=8", "pytest-xdist", "build", "pillow>=11"],
         # The page's tests, beside a Chromium that is installed already.
         "browser": ["playwright"],
-        "lint": ["ruff>=0.17,<0.18"],
+        "lint": ["ruff>=0.17,<0.18", "codespell>=2.4"],
     },
     entry_points={"console_scripts": ["minicnn = minicnn.__main__:main"]},
     # kernels/ stands beside the package in a checkout and goes inside it in a wheel;

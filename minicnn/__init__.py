@@ -34,6 +34,7 @@ _LATER = {  # name -> where it is found
     "models": "minicnn.models",
     "nn": "minicnn.nn",
     "optim": "minicnn.optim",
+    "plots": "minicnn.plots",
     "record": "minicnn.stepper:record",
     "set_num_threads": "minicnn.backends.fast.workers:set_num_threads",
     "stepper": "minicnn.stepper",

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "minicnn"
 
 # From the ground up. A module belongs to the longest prefix that fits.
 FLOORS = [
-    ["paths", "layout", "choices", "arguments"],
+    ["paths", "layout", "choices", "arguments", "plots"],
     ["emulator"],
     ["backends"],
     ["tensor"],
