@@ -225,6 +225,35 @@ def my_col2im_backward(dy, col, size, kernel_size, stride, padding):
     return my_im2col(dy, kernel_size, stride, padding)
 
 
+def my_grey(x):
+    return 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:]
+
+
+def my_standardize(x, mean, std):
+    return np.stack([(x[:, c] - mean[c]) / std[c] for c in range(x.shape[1])], axis=1)
+
+
+def my_output_size(size, kernel, stride=1, padding=0):
+    return len(range(0, size + 2 * padding - kernel + 1, stride))
+
+
+def my_conv_parameters(in_channels, out_channels, kernel, bias=True):
+    return np.zeros((out_channels, in_channels, kernel, kernel)).size + bias * out_channels
+
+
+def my_receptive_field(layers):
+    """From the output back: n outputs need (n - 1) stride + kernel inputs."""
+    n = 1
+    for kernel, stride in layers[::-1]:
+        n = (n - 1) * stride + kernel
+    return n
+
+
+def my_sgd_step(w, dw, v, lr, momentum):
+    new = dw + momentum * v
+    return w - new * lr, new
+
+
 @pytest.mark.parametrize("name", references.NAMES)
 def test_right_functions_pass(name, monkeypatch):
     monkeypatch.setattr(search, "EXAMPLES", 50)
@@ -580,7 +609,69 @@ def constant_statistics(dy, x, w, b, eps):
     return dy * scale, dw, db
 
 
+@wrong("output_size", "1 is missing")
+def without_one(size, kernel, stride, padding):
+    return (size + 2 * padding - kernel) // stride
+
+
+@wrong("output_size", "rounded up")
+def hanging_over(size, kernel, stride):
+    return len(range(0, size - kernel + stride, stride)) if size > kernel else 1
+
+
+@wrong("conv_parameters", "depth is forgotten")
+def flat_filters(in_channels, out_channels, kernel):
+    return out_channels * (kernel**2 + 1)
+
+
+@wrong("conv_parameters", "one bias for each filter")
+def one_bias(in_channels, out_channels, kernel):
+    return out_channels * in_channels * kernel**2 + 1
+
+
+@wrong("receptive_field", "Strides are ignored")
+def without_jump(layers):
+    return 1 + int((layers[:, 0] - 1).sum())
+
+
+@wrong("receptive_field", "counts from the next layer on")
+def jump_too_early(layers):
+    jumps = np.cumprod(layers[:, 1])
+    return 1 + int(((layers[:, 0] - 1) * jumps).sum())
+
+
+@wrong("grey", "same share")
+def mean_of_channels(x):
+    return x.mean(axis=1, keepdims=True)
+
+
+@wrong("standardize", "needs its brackets")
+def without_brackets(x, mean, std):
+    return x - mean[:, None, None] / std[:, None, None]
+
+
+@wrong("sgd_step", "against the gradient")
+def ascent(w, dw, v, lr, momentum):
+    return w + lr * (momentum * v + dw), momentum * v + dw
+
+
+@wrong("sgd_step", "v is an average here")
+def averaged_gradients(w, dw, v, lr, momentum):
+    v = momentum * v + (1 - momentum) * dw
+    return w - lr * v, v
+
+
+@wrong("relu", "Your own code takes the place of this line")
+def blank(x):
+    raise NotImplementedError("write it")
+
+
 WRONG = {n: w for n, w in WRONG.items() if w[1] in references.NAMES}
+
+
+def test_a_size_is_a_whole_number():
+    report = check(lambda size, kernel, stride=1: (size - kernel) / stride + 1, "output_size")
+    assert report.problem == "returned float64 instead of int64" and "//" in report.hint
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -46,6 +46,10 @@ def check(function, like=None, *, time_limit=2.0) -> Report:
           taken
         - batch_norm(x, w, b, eps) -> y, with the mean and variance of this batch, and
           batch_norm_backward(dy, x, w, b, eps) -> (dx, dw, db)
+        - the course's small functions: grey(x) -> y of colour images (N, 3, H, W);
+          standardize(x, mean, std) -> y; output_size(size, kernel, stride, padding) -> int;
+          conv_parameters(in_channels, out_channels, kernel, bias) -> int; receptive_field(layers)
+          -> int, of rows (kernel, stride); sgd_step(w, dw, v, lr, momentum) -> (w, v)
         - dropout(x, p, mask) -> y, where mask is True for what is kept, and
           dropout_backward(dy, x, p, mask) -> dx
 

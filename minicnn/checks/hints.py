@@ -125,8 +125,10 @@ def _kernel(a):
 
 
 def _image(a):
-    x = a.get("x")
-    return x.shape if x is not None and x.ndim == 4 else a.get("size", (1, 1, 1, 1))
+    x, size = a.get("x"), a.get("size")
+    if x is not None and x.ndim == 4:
+        return x.shape
+    return size if isinstance(size, tuple) else (1, 1, 1, 1)
 
 
 def _overlapping(a):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from dataclasses import dataclass
 from random import Random
@@ -41,7 +42,7 @@ class Trial:
         """Smaller is easier to read: few numbers, plain memory, small and whole values."""
         arrays = [a for a in self.args.values() if isinstance(a, np.ndarray)]
         settings = [a for a in self.args.values() if not isinstance(a, np.ndarray)]
-        values = np.concatenate([a.ravel() for a in arrays]).astype(float)
+        values = np.concatenate([np.zeros(0), *(a.ravel() for a in arrays)]).astype(float)
         return (
             sum(a.size for a in arrays),
             sum(_weight(value) for value in settings),
@@ -105,7 +106,7 @@ class Search:
         self.student, self.reference = student, student.reference
         self.time_limit = self.limit = time_limit
         self.stage = whole_numbers
-        self.end = time.monotonic() + SECONDS
+        self.end = math.inf  # until the first case has been drawn, imports and all
         self.smallest: Trial | None = None
         self.stuck = False
         self.tried = 0
@@ -161,6 +162,8 @@ class Search:
 
     def _fails(self, case):
         """Whether the function is wrong on this case; notes the smallest such case."""
+        if not self.tried:
+            self.end = time.monotonic() + SECONDS
         self._in_time()
         if self.left == 0:
             raise _Enough

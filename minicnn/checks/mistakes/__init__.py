@@ -7,9 +7,9 @@ None for an output that the mistake says nothing about. Where it raises, it does
 
 from __future__ import annotations
 
-from minicnn.checks.mistakes import conv, loss, pooling, rows, shared
+from minicnn.checks.mistakes import conv, course, loss, pooling, rows, shared
 
-TABLES = {**conv.TABLES, **loss.TABLES, **pooling.TABLES, **rows.TABLES}
+TABLES = {**conv.TABLES, **course.TABLES, **loss.TABLES, **pooling.TABLES, **rows.TABLES}
 
 
 def mistakes_of(reference):
