@@ -1,4 +1,4 @@
-"""The course's numbers, computed: sections 4 and 6.
+"""The course's numbers, computed: sections 4 and 6 (1 to 3: test_course_basics.py).
 
 A case's id is the number it has in the course. Those marked [*] there are figures in print that do
 not survive the computation: `printed` is what was printed, and the case shows both. Published
@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from course import registrar
 
 import minicnn
 from minicnn import Tensor, models, nn, no_grad
@@ -22,23 +23,7 @@ from minicnn.models.googlenet import Inception, NaiveInception
 from minicnn.nn import init
 
 CASES = {}
-
-
-def fact(number, *values):
-    """Register a case: the function's result, for each of `values`' keys, is the value.
-
-    `values` are (name, expected) pairs, or one expected value for the whole.
-    """
-
-    def register(function):
-        if len(values) == 1 and not isinstance(values[0], tuple):
-            CASES[number] = (function, values[0])
-        else:
-            for name, expected in values:
-                CASES[f"{number}-{name}"] = (lambda name=name: function(name), expected)
-        return function
-
-    return register
+fact = registrar(CASES)
 
 
 def build(name, **settings):
