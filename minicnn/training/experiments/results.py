@@ -178,12 +178,14 @@ def _cell(column, results, variant) -> str:
 def circumstances(results: Results) -> str:
     """With which seeds, where and how long."""
     m, seeds = results.machine, results.seeds
+    cpu = sum(run["cpu_seconds"] for run in results.runs)
     few = "A quick run, of a few images: its numbers mean nothing. " if m.get("quick") else ""
     spread = ", the numbers are means ± standard deviations over them" if len(seeds) > 1 else ""
     return (
         f"{few}Seed{'s'[: len(seeds) > 1]} {', '.join(map(str, seeds))}{spread}. "
-        f"{duration(results.seconds)} on {m['device']} ({m['processor']}, {m['cores']} cores, "
-        f"{m['backend']}); minicnn {m['minicnn']}, NumPy {m['numpy']}, Python {m['python']}. "
+        f"{duration(results.seconds)}, {duration(cpu)} of processor time, on {m['device']} "
+        f"({m['processor']}, {m['cores']} cores, {m['backend']}); minicnn {m['minicnn']}, "
+        f"NumPy {m['numpy']}, Python {m['python']}. "
         f"`minicnn experiment {results.experiment}` does it again."
     )
 

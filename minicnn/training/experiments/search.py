@@ -281,7 +281,7 @@ EXPERIMENTS = [
         "tested on the 360 test digits, which the search never sees. Lines: means over the seeds; "
         "bands: from the least to the most.",
         {CONTROLLER: search(Learner), RANDOM: search(Guesser)},
-        (0, 1, 2, 3, 4), claims,
+        (0, 1, 2), claims,
         (
             Column(f"reward, last {LAST}", "last"),
             Column("reward, all", "mean"),
