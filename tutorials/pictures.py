@@ -1,15 +1,19 @@
-"""Makes the README's picture, tutorials/pictures/lenet.png: one digit's way through LeNet.
+"""Makes the README's pictures: one digit's way through LeNet, and the page that walks it.
 
     python tutorials/pictures.py
 
-Everything in it is computed: LeNet is trained on the embedded digits (some 10 seconds), one test
+Everything in them is computed: LeNet is trained on the embedded digits (some 10 seconds), one test
 digit is recorded, and the lens on one number of conv1's output gives the window, the filter and the
-products.
+products. tutorials/pictures/lenet.png is drawn; page.png is what a browser shows of the page, and
+needs Chromium and `pip install .[browser]` (without them it stays as it is).
 """
 
 from __future__ import annotations
 
+import shutil
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib
 
@@ -21,6 +25,7 @@ from matplotlib.patches import ConnectionPatch, Rectangle
 
 import minicnn
 from minicnn import Tensor, optim
+from minicnn import functional as F
 from minicnn.data import DataLoader, load
 from minicnn.models import LeNet
 from minicnn.training import Trainer
@@ -150,6 +155,28 @@ def draw(model, accuracy, digit):
     return figure
 
 
+def photograph(model, digit, label, target):
+    """The page in a headless browser, inside one number of conv1; False if there is no browser."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None or find_spec("playwright") is None:
+        return False
+    from playwright.sync_api import sync_playwright
+
+    with minicnn.use_backend("loops"), minicnn.record() as steps:
+        scores = model(Tensor(digit, requires_grad=True))
+        F.cross_entropy(scores, Tensor(label)).backward()
+    with TemporaryDirectory() as folder, sync_playwright() as play:
+        page = steps.to_html(Path(folder) / "lenet.html", title="A digit in doubt, through LeNet")
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 760}, color_scheme="light")
+        tab.goto(page.as_uri())
+        for key in ("Enter", "Enter", *["ArrowRight"] * 13):
+            tab.keyboard.press(key)
+        tab.screenshot(path=target)
+        browser.close()
+    return True
+
+
 def main():
     model, accuracy = trained_lenet()
     digits = load("digits", "test", size=28)
@@ -159,6 +186,12 @@ def main():
     target.parent.mkdir(exist_ok=True)
     figure.savefig(target, facecolor="white", metadata={"Software": None})
     print(f"{target}: {target.stat().st_size / 1000:.0f} kB")
+    page = target.with_name("page.png")
+    digit = digits.images[k : k + 1] / np.float32(255)
+    if photograph(model, digit, digits.labels[k : k + 1], page):
+        print(f"{page}: {page.stat().st_size / 1000:.0f} kB")
+    else:
+        print("page.png was left as it is: there is no Chromium here, or no playwright")
 
 
 if __name__ == "__main__":

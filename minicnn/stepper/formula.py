@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from minicnn.stepper.elementwise import TEXTS, activation_texts
 
 
@@ -171,6 +173,37 @@ def _softmax_cross_entropy(step):
     return [f"dx[n,k] = dy (p[n,k] - (1 if k = t[n] else 0)){share}", p]
 
 
+def _moments(step):
+    R = _shape(step, "x")[0] * math.prod(_shape(step, "x")[2:])
+    return [
+        f"mean[c] = 1/{R} Σ x[n,c,...], var[c] = 1/{R} Σ (x[n,c,...] - mean[c])²",
+        f"for each channel {over(c=_shape(step, 'x')[1])}; y is (mean, var)",
+    ]
+
+
+def _dropout(step):
+    keep = f"{step.op.keep:g}"
+    if step.direction == "forward":
+        return [f"y = x · m / {keep}, m = 1 with probability {keep}, else 0"]
+    return [f"dx = dy · m / {keep}, with the m of the forward pass"]
+
+
+def _cat(step):
+    axis = step.op.dim
+    if step.direction == "forward":
+        return [f"y = {', '.join(step.letters)} one behind the other along axis {axis}"]
+    return _wanted(step, {k: f"d{k} = its own part of dy along axis {axis}" for k in step.letters})
+
+
+def _adaptive_avg_pool2d(step):
+    H, W = _shape(step, "x")[2:]
+    N, C, OH, OW = _shape(step, "y")
+    window = f"floor(i {H}/{OH}) <= h < ceil((i+1) {H}/{OH}), w likewise by {W}/{OW}"
+    if step.direction == "forward":
+        return [f"y[n,c,i,j] = mean of x[n,c,h,w], {window}", f"for {over(n=N, c=C, i=OH, j=OW)}"]
+    return [f"dx[n,c,h,w] = Σ dy[n,c,i,j] / (cells of window (i,j)) over those with {window}"]
+
+
 def _moved(text):
     def write(step):
         if step.direction == "forward":
@@ -220,6 +253,12 @@ FORMULAS = {
     "MaxPool2d": _max_pool2d,
     "AvgPool2d": _avg_pool2d,
     "SoftmaxCrossEntropy": _softmax_cross_entropy,
+    "Moments": _moments,
+    "Dropout": _dropout,
+    "Dropout2d": _dropout,
+    "Cat": _cat,
+    "AdaptiveAvgPool2d": _adaptive_avg_pool2d,
+    "ChannelShuffle": _moved("x with the groups' channels dealt out in turn"),
     "Reshape": _moved("x in another shape"),
     "Permute": _moved("x with its axes in another order"),
     "Index": _moved("some elements of x"),

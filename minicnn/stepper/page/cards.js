@@ -123,15 +123,17 @@ function activation(app, lens, {role, name, array, index, word, target}) {
   } else if (!marks.length && array.shape.length < 3) marks.push({index, kind: "hue"});
   const placed = placeMarks(marks, array, shown);
   const leads = array.shape.length === 4
-    ? Array.from({length: array.shape[1]}, (_, c) => [shown[0], c]) : [];
+    ? Array.from({length: array.shape[1]}, (_, c) => [shown[0], c])
+      .filter((one) => array.has(one)) : [];
+  const channels = leads.map(([, c]) => c);
   return h("figure", {class: "card", "data-role": role},
     caption(name, array, word),
     heatMap(app, {array, index: shown, name, marks: placed, choose, pad: padOf(node, role),
       label: `${name}, ${array.shape.join(" by ")}, heat map; picked ${indexed(name, index)}`}),
-    strip(app, {array, leads, shown: shown[1], names: leads.map((_, c) => String(c)),
+    strip(app, {array, leads, shown: channels.indexOf(shown[1]), names: channels.map(String),
       key: `${name} channels`,
-      choose: (c) => (target ? app.choose([index[0], c, ...index.slice(2)])
-        : app.chooseChannel(role, c))}));
+      choose: (k) => (target ? app.choose([index[0], channels[k], ...index.slice(2)])
+        : app.chooseChannel(role, channels[k]))}));
 }
 
 // Marks on a folded vector know their index; the sheet says which cell that is.
@@ -155,10 +157,13 @@ function weights(app, lens, {role, name, array, index, word, target}) {
   const choose = target ? (where) => app.choose(where) : null;
   if (target) marks.push(count >= 2 ? {rect: [...index.slice(-2), 1, 1], kind: "pick"}
     : {index, kind: "pick"});
-  const leads = count === 4 ? Array.from({length: array.shape[0]}, (_, o) => [o, index[1]]) : [];
-  const filters = count === 4 && strip(app, {array, leads, shown: index[0],
-    names: leads.map((_, o) => String(o)), key: `${name} filters`, large: array.shape[3] > 1,
-    choose: (o) => (target ? app.choose([o, ...index.slice(1)]) : app.chooseFilter(o))});
+  const leads = count === 4 ? Array.from({length: array.shape[0]}, (_, o) => [o, index[1]])
+    .filter((one) => array.has(one)) : [];
+  const numbers = leads.map(([o]) => o);
+  const filters = count === 4 && strip(app, {array, leads,
+    shown: numbers.indexOf(index[0]), names: numbers.map(String), key: `${name} filters`,
+    large: array.shape[3] > 1, choose: (k) => (target
+      ? app.choose([numbers[k], ...index.slice(1)]) : app.chooseFilter(numbers[k]))});
   const map = count !== 4 || target || !filters;
   return h("figure", {class: "card wide", "data-role": role}, caption(name, array, word),
     map && heatMap(app, {array, index, matrix: count === 2, name, choose,

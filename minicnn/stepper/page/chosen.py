@@ -11,6 +11,7 @@ import numpy as np
 from minicnn.stepper.page.encode import whole
 
 CHOSEN = 3
+LONG = 4096  # terms; of sums longer than that, one is enough
 
 
 def chosen_places(steps) -> dict[int, dict[str, list[tuple]]]:
@@ -91,10 +92,13 @@ def chosen_lenses(step, back, places) -> dict[str, list[dict]]:
     for letter, indices in places.items():
         here = step if letter == "y" else back
         try:
-            lenses = [here.into(*k, of=None if letter == "y" else letter) for k in indices]
+            of = None if letter == "y" else letter
+            lenses = [here.into(*indices[0], of=of)]
+            if lenses[0].products is None or lenses[0].products.size <= LONG:
+                lenses += [here.into(*k, of=of) for k in indices[1:]]
         except ValueError:  # there is no lens for this operation
             continue
-        found[letter] = [plain(lens, k) for lens, k in zip(lenses, indices)]
+        found[letter] = [plain(lens, k) for lens, k in zip(lenses, indices, strict=False)]
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from minicnn.stepper.text import largest_of_blocks
 
 MAPS = 16  # of a thumbnail, at most
-SIDE = 56  # of a map of it, in cells, at most
+SIDE = 40  # of a map of it, in cells, at most
 KINDS = {"f4": "<f4", "f8": "<f8", "i4": "<i4", "u1": "u1"}
 
 
@@ -72,7 +72,7 @@ def _first(leading):
 
 
 def shrunk(image: np.ndarray) -> np.ndarray:
-    """A map of at most 56 x 56 cells: of each block the number of largest magnitude."""
+    """A map of at most 40 x 40 cells: of each block the number of largest magnitude."""
     rows, columns = (-(-n // SIDE) for n in image.shape)
     return image if rows == columns == 1 else largest_of_blocks(image, rows, columns)
 
@@ -97,11 +97,16 @@ class Arrays:
         return number
 
     def over(self, budget: int) -> set[int]:
-        """The arrays that must be thumbnails so that all together stay in the budget (bytes)."""
+        """The arrays that must be thumbnails: none, if all together stay in the budget (bytes).
+
+        Else the largest ones, until half of it is left for the lenses that then come in.
+        """
         sizes = [4 * (-(-a.size * min(a.itemsize, 8) // 3)) for a in self.arrays]
         total, thumbs = sum(sizes), set()
+        if total <= budget:
+            return thumbs
         for k in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
-            if total <= budget:
+            if total <= budget // 2:
                 break
             small = self._thumbnail_bytes(self.arrays[k])
             if small < sizes[k]:

@@ -76,6 +76,8 @@ class Export:
 
     def new_tensor(self, held, name, node):
         kind = held.kind if node is None else "activation"
+        if kind == "input" and name != "input":
+            kind = "constant"  # classes, running statistics: nothing to follow a value back to
         self.tensors.append({
             "name": name, "kind": kind, "node": node, "array": self.arrays.add(cpu(held)),
             "users": [],

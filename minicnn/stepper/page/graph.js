@@ -92,7 +92,7 @@ export class Graph {
     const shape = box.tensor ? box.tensor.array.shape : last.y.shape;
     const seen = box.tensor || box.nodes.some((node) => this.passed(node));
     const narrow = half < 50;
-    const small = narrow ? null : h("small", {}, box.folded ? plural(box.nodes.length, "op")
+    const small = half < 75 ? null : h("small", {}, box.folded ? plural(box.nodes.length, "op")
       : shape.length ? sizes(shape.slice(1)) : this.number(last));
     const canvas = half < 28 ? null : h("canvas", {width: 1, height: 1});
     if (canvas && seen) this.thumbnail(canvas, box, last);

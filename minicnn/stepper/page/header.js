@@ -25,13 +25,19 @@ export function drawTop(app) {
       onclick: app.help}, "?"));
 }
 
-// A list of all operations to jump to.
+// A list of all operations to jump to; made once, for a large net's is long.
 function jump(app) {
+  const {model} = app;
+  app.jumpList ??= jumpList(app);
+  app.jumpList.value = String(model.step.node.place);
+  return app.jumpList;
+}
+
+function jumpList(app) {
   const {model} = app;
   return h("select", {id: "jump", "aria-label": "Operation", "data-key": "jump",
     onchange: (event) => app.jump(Number(event.target.value))},
-  model.nodes.map((node) => h("option", {value: node.place, selected: node === model.step.node},
-    node.name)));
+  model.nodes.map((node) => h("option", {value: node.place}, node.name)));
 }
 
 export function drawHead(app, lens) {

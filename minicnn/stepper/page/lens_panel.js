@@ -101,7 +101,7 @@ function columnsView(app, lens) {
   const one = made([1, columns], (_, k) => cell(here, k));
   const filter = made([1, columns], (_, k) => weight(k));
   const map = (array, name, marks = []) => heatMap(app, {array, index: [0, 0], matrix: true, name,
-    marks, choose: array === col ? ([r]) => app.choose([n, o, Math.floor((first + r) / OW),
+    marks, largest: 16, choose: array === col ? ([r]) => app.choose([n, o, Math.floor((first + r) / OW),
       (first + r) % OW]) : null});
   return h("div", {class: "im2col"},
     h("p", {class: "note"}, `im2col writes every window as a row: a matrix col of ${x.shape[0] * total}`

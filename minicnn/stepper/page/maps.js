@@ -10,7 +10,8 @@ const LARGEST_CELL = 26; // pixels
 
 // A map that shows values on hover and can be clicked.
 //   marks: [{rect: [r, c, h, w], kind}] in cells; pad: [rows, columns] around the map
-export function heatMap(app, {array, index, matrix, name, marks = [], pad = [0, 0], choose, label}) {
+export function heatMap(app, {array, index, matrix, name, marks = [], pad = [0, 0], choose, label,
+  largest = LARGEST_CELL}) {
   const plane = planeOf(array, index, matrix);
   if (!plane.map) {
     return h("p", {class: "missing"}, "This map was not kept: over the page's budget an array keeps "
@@ -34,7 +35,7 @@ export function heatMap(app, {array, index, matrix, name, marks = [], pad = [0, 
   };
   const map = h("div", {
     class: choose ? "map pickable" : "map", role: "img", "aria-label": label ?? name,
-    style: `aspect-ratio:${width}/${height};max-width:${width * LARGEST_CELL}px`,
+    style: `aspect-ratio:${width}/${height};max-width:${width * largest}px`,
     "data-name": name,
     onpointermove: (event) => app.tip(event, hover(array, plane, name, cellAt(event))),
     onpointerleave: () => app.tip(null),
@@ -67,7 +68,7 @@ function drawMark({rect: [r, c, height, width], kind = "hue"}, [sr, sc]) {
 export function strip(app, {array, leads, shown, names, choose, key, large = false}) {
   if (leads.length < 2) return null;
   const pages = Math.ceil(leads.length / PAGE);
-  app.pages[key] ??= Math.floor(shown / PAGE);
+  app.pages[key] ??= Math.max(0, Math.floor(shown / PAGE));
   const page = clamp(app.pages[key], 0, pages - 1);
   const turn = (by) => {
     app.pages[key] = clamp(page + by, 0, pages - 1);

@@ -91,6 +91,7 @@ export class Model {
 
   // Picks an element of a tensor, and with it one of every other that it leads to or comes from.
   followFrom(tensor, index) {
+    this.anchor = tensor;
     this.picks = new Map([[tensor, index]]);
     const queue = [tensor];
     while (queue.length) {
@@ -127,10 +128,18 @@ export class Model {
   get pick() {
     const {node} = this.step;
     const {letter, array} = this.target;
-    if (letter === "y") return this.pickOf(node.output);
     if (!array) return [];
-    const tensor = node.tensors[letter];
-    if (this.tensors[tensor].kind !== "parameter") return this.pickOf(tensor);
+    const tensor = letter === "y" ? node.output : node.tensors[letter];
+    const index = this.tensors[tensor].kind === "parameter" ? this.pickOfWeight(node, letter, array)
+      : this.pickOf(tensor);
+    // Over the page's budget few elements have a lens: one of those, unless another was picked here.
+    const kept = node.lenses?.[letter] ?? [];
+    const known = kept.some((lens) => lens.index.every((k, d) => k === index[d]));
+    const here = this.anchor === tensor || this.own[`${node.place} ${letter}`];
+    return known || here || !kept.length ? index : kept[0].index;
+  }
+
+  pickOfWeight(node, letter, array) {
     const own = this.own[`${node.place} ${letter}`];
     const index = own ?? up(node, letter, this.pickOf(node.output)) ?? [];
     return array.shape.map((n, k) => clamp(index[k] ?? 0, 0, n - 1));

@@ -4,28 +4,21 @@ import { byId, fill, h } from "./dom.js";
 export function drawTimeline(app) {
   const {model} = app;
   const {nodes, step, place} = model;
-  const row = (direction) => h("div", {class: `row ${direction}`}, nodes.map((node) => {
-    const at = node[direction];
-    const state = at === undefined ? "none" : at === place ? "now" : at < place ? "done" : "";
-    return h("i", {class: state, "data-step": at === undefined ? null : String(at),
-      title: at === undefined ? null : `${node.name}, ${direction}`});
-  }));
-  const column = (event) => {
-    const target = event.target.closest("[data-step]") ?? nearest(event);
-    if (target) app.goto(Number(target.dataset.step));
-  };
-  const nearest = (event) => document.elementFromPoint(event.clientX, event.clientY)
-    ?.closest?.("#timeline [data-step]");
+  app.slider ??= makeSlider(app);
+  const {slider, ticks, names} = app.slider;
+  for (const {element, at} of ticks) {
+    const state = at === place ? "now" : at < place ? "done" : "";
+    if (element.className !== state) element.className = state;
+  }
   const wide = nodes.length <= 20;
-  const slider = h("div", {class: "track", role: "slider", tabindex: "0", "data-key": "slider",
-    "aria-label": "Steps", "aria-valuemin": "1", "aria-valuemax": String(model.steps.length),
-    "aria-valuenow": String(place + 1), "aria-valuetext": `${step.node.name}, ${step.direction}`,
-    onpointerdown: column, onpointermove: (event) => { if (event.buttons) column(event); }},
-  row("forward"),
-  h("div", {class: wide ? "names wide" : "names"}, nodes.map((node) => h("span", {
-    class: node === step.node ? "now" : null}, wide || node === step.node
-    ? shortest(node) : ""))),
-  row("backward"));
+  nodes.forEach((node, k) => {
+    const now = node === step.node;
+    if (names[k].className === (now ? "now" : "") && names[k].childNodes.length) return;
+    names[k].className = now ? "now" : "";
+    names[k].replaceChildren(now ? h("b", {}, shortest(node)) : wide ? shortest(node) : "");
+  });
+  slider.setAttribute("aria-valuenow", String(place + 1));
+  slider.setAttribute("aria-valuetext", `${step.node.name}, ${step.direction}`);
   fill(byId("timeline"),
     h("div", {class: "ways", "aria-hidden": "true"}, h("span", {class: "forward"}, "forward →"),
       h("span", {class: "backward"}, "← backward")),
@@ -37,6 +30,32 @@ export function drawTimeline(app) {
         onclick: app.play}, app.playing ? "Pause" : "Play"),
       h("button", {type: "button", class: "button", "data-key": "next", "aria-label": "Next step",
         disabled: place === model.steps.length - 1, onclick: () => app.goto(place + 1)}, "›")));
+}
+
+// The slider is made once; later only the classes of its ticks change.
+function makeSlider(app) {
+  const {nodes, steps} = app.model;
+  const ticks = [];
+  const row = (direction) => h("div", {class: `row ${direction}`}, nodes.map((node) => {
+    const at = node[direction];
+    const element = h("i", {class: at === undefined ? "none" : "",
+      "data-step": at === undefined ? null : String(at),
+      title: at === undefined ? null : `${node.name}, ${direction}`});
+    if (at !== undefined) ticks.push({element, at});
+    return element;
+  }));
+  const go = (event) => {
+    const tick = document.elementFromPoint(event.clientX, event.clientY)
+      ?.closest?.("#timeline [data-step]");
+    if (tick) app.goto(Number(tick.dataset.step));
+  };
+  const names = nodes.map(() => h("span", {}));
+  const slider = h("div", {class: "track", role: "slider", tabindex: "0", "data-key": "slider",
+    "aria-label": "Steps", "aria-valuemin": "1", "aria-valuemax": String(steps.length),
+    onpointerdown: go, onpointermove: (event) => { if (event.buttons) go(event); }},
+  row("forward"), h("div", {class: nodes.length <= 20 ? "names wide" : "names"}, names),
+  row("backward"));
+  return {slider, ticks, names};
 }
 
 // A column has little room: of a name in a block its last part.
