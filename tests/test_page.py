@@ -89,6 +89,11 @@ class Odds(nn.Module):
         return (x[:, :10, ::2] ** 2).permute(0, 1, 3, 2).mean(dim=(2, 3)) + total[:, :, 0, 0]
 
 
+class Pooled(nn.Module):
+    def forward(self, x):
+        return F.max_pool2d(F.relu(x), 2).flatten(1)
+
+
 NETS = {
     "lenet": (LeNet, (1, 1, 28, 28), False),
     "alexnet-small": (AlexNetSmall, (2, 3, 41, 41), True),
@@ -100,7 +105,7 @@ NETS = {
 
 def recorded(name, backend="numpy"):
     """The steps of a net on random images."""
-    build, shape, training = NETS[name]
+    build, shape, training = {**NETS, "pooled": (Pooled, (1, 2, 8, 8), False)}[name]
     minicnn.manual_seed(0)
     model = build().train(training)
     image = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
@@ -399,6 +404,38 @@ def test_buttons_and_maps_have_names_for_screen_readers(opened):
       + "[role=slider]")].filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim()))
       .map((e) => e.outerHTML.slice(0, 90))""")
     assert nameless == []
+
+
+def test_the_code_of_three_drawings(opened):
+    tab = opened("lenet")
+    press(tab, "c")
+    for button, line in (("loops", "for n, o, i, j in indices"), ("NumPy", "im2col(xg"),
+                         ("CUDA", "__global__")):  # fmt: skip
+        tab.locator("#lens .segments button", has_text=button).click()
+        assert line in tab.locator(".listing").inner_text()
+
+
+def test_threads_of_a_kernel(compiler, opened):
+    tab = opened("pooled", threads=True)
+    press(tab, "t")
+    (launch,) = tab.evaluate("stepper.launchesOf(stepper.model.step.node)"
+                             ".filter(l => l.direction === 'forward')")  # fmt: skip
+    assert launch["kernel"] == "relu_forward"
+    (read,) = [a for a in launch["accesses"] if a["kind"] == "reads"]
+    assert read["index"] == read["lanes"] == list(range(32))
+    assert read["cost"] == read["least"] == 4  # 32 neighbouring floats: four sectors
+    assert tab.locator(".sector").count() == 4 and tab.locator(".sector i.hit").count() == 32
+    if launch["walk"]:  # this machine can step
+        texts = [tab.locator("[data-walk]").inner_text()]
+        for _ in launch["walk"][1:]:
+            tab.get_by_label("Next line").click()
+            texts.append(tab.locator("[data-walk]").inner_text())
+        assert any("reads x" in text for text in texts), texts
+        assert any("writes y" in text for text in texts), texts
+    press(tab, "ArrowRight")  # pooling: neighbours read cells that lie apart
+    assert "max_pool_forward" in tab.locator("#lens").inner_text()
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    tab.screenshot(path=ARTEFACTS / "threads.png")
 
 
 # ---------------------------------------------------------------------------

@@ -7,6 +7,19 @@ import textwrap
 from functools import cache
 
 from minicnn.backends import loops
+from minicnn.paths import kernels_dir
+
+# The kernel file to read first for an operation; kernels/README.md names the faster rungs.
+KERNELS = {
+    "Conv2d": "conv/naive.cu", "DepthwiseConv2d": "conv/depthwise.cu", "Im2Col": "conv/im2col.cu",
+    "Col2Im": "conv/col2im.cu", "Linear": "matmul/tiled.cu", "MatMul": "matmul/tiled.cu",
+    "ReLU": "activation/activation.cu", "Softmax": "activation/softmax.cu",
+    "MaxPool2d": "pooling/max_pool.cu", "AvgPool2d": "pooling/avg_pool.cu",
+    "AdaptiveAvgPool2d": "pooling/adaptive_pool.cu", "Dropout": "dropout/dropout.cu",
+    "BatchNorm": "normalization/batch_norm.cu", "Moments": "normalization/batch_norm.cu",
+    "LocalResponseNorm": "normalization/local_response_norm.cu",
+    "SoftmaxCrossEntropy": "loss/softmax_cross_entropy.cu",
+}  # fmt: skip
 
 
 def sources(steps) -> dict:
@@ -15,7 +28,8 @@ def sources(steps) -> dict:
     Returns
     -------
     dict
-        operation -> {"loops": {...}, "numpy": {...}} with "file", "line" (of the class), "text".
+        operation -> {"loops": {...}, "numpy": {...}, "cuda": {...}}, each with "file", "line" and
+        "text".
     """
     return {
         step.operation: drawings(type(step.op), step.operation, step.ours)
@@ -30,6 +44,9 @@ def drawings(cls, name, ours) -> dict:
     textbook = next(c for c in reversed(cls.__mro__) if c.__name__ == name)
     classes = {"loops": loops.OPERATIONS.get(name) if ours else None, "numpy": textbook}
     found = {key: source(drawn) for key, drawn in classes.items() if drawn}
+    if ours and name in KERNELS:
+        text = (kernels_dir() / KERNELS[name]).read_text(encoding="utf-8")
+        found["cuda"] = {"file": f"kernels/{KERNELS[name]}", "line": 1, "text": text}
     return {key: text for key, text in found.items() if text}
 
 

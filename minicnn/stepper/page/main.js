@@ -20,6 +20,7 @@ class App {
     this.pages = {}; // of strips with more than 16 maps
     this.shownOuter = null; // the channel that the lens shows, if one was chosen
     this.drawing = "loops";
+    Object.assign(this, {kernel: null, access: 0, walked: 0}); // what the Threads tab shows
     this.playing = null;
     for (const name of ["draw", "help", "play", "changeTheme"]) this[name] = this[name].bind(this);
   }
@@ -98,6 +99,7 @@ class App {
     this.change(() => {
       this.model.goto(place);
       this.shownOuter = null;
+      Object.assign(this, {access: 0, walked: 0});
     });
   }
 
@@ -227,6 +229,8 @@ class App {
       this.chooseGradient(letters[(letters.indexOf(model.target.letter) + 1) % letters.length]);
     }
   }
+
+  set(values) { this.change(() => Object.assign(this, values)); }
 
   chooseTab(tab) { this.change(() => { this.model.tab = tab; }); }
 
