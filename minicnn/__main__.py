@@ -38,6 +38,7 @@ examples:
 examples:
   minicnn step lenet
   minicnn step lenet --index 7 --weights runs/lenet-digits/weights.safetensors
+  minicnn step cifar_resnet20 --page resnet20.html
 """,
 }
 
@@ -79,6 +80,7 @@ def step(options) -> int:
             seed=options.seed,
             weights=options.weights,
             load=load_into,
+            page=options.page,
         )
     except (data.DataError, MisfitError, WeightsError, FileNotFoundError) as error:
         return fail(error)
@@ -139,6 +141,8 @@ def add_step_arguments(add):
     text = "trained weights, as `minicnn train` saves them (default: random ones)"
     add("--weights", type=Path, metavar="FILE", help=text)
     add("--seed", type=INDEX, metavar="N", default=0, help="of random weights (default: 0)")
+    text = "write the steps as a page for a browser, in place of walking them here"
+    add("--page", type=Path, metavar="FILE", help=text)
 
 
 if __name__ == "__main__":

@@ -263,7 +263,7 @@ def test_step_hands_over(capsys, monkeypatch):
     monkeypatch.setattr(terminal, "main", lambda *args, **settings: seen.append((args, settings)))
     assert run(capsys, "step", "lenet")[0] == 0
     assert run(capsys, "step", "lenet", "--index", 7, "--seed", 5, "--weights", "w")[0] == 0
-    common = {"data": "digits", "load": interop.load_into}
+    common = {"data": "digits", "load": interop.load_into, "page": None}
     assert seen == [
         (("lenet",), {"index": 0, "seed": 0, "weights": None} | common),
         (("lenet",), {"index": 7, "seed": 5, "weights": Path("w")} | common),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import minicnn
 from minicnn import Function, Tensor, nn
 from minicnn import functional as F
+from minicnn.__main__ import main
 from minicnn.models import LeNet
 from minicnn.models.googlenet import Inception
 from minicnn.models.resnet import BasicBlock
@@ -489,6 +491,45 @@ def test_show_puts_the_page_into_a_frame(recordings):
     assert html.startswith("<iframe srcdoc=") and html.count("<iframe") == 1
     assert "height:500px" in html and 'sandbox="allow-scripts"' in html
     assert len(repr(frame)) < 100
+
+
+def test_the_command_writes_a_page(tmp_path, capsys):
+    path = tmp_path / "lenet.html"
+    assert main(["step", "lenet", "--index", "7", "--page", str(path)]) == 0
+    assert f"open {path} in a browser" in capsys.readouterr().out
+    assert "test image 7 of digits" in path.read_text(encoding="utf-8")
+
+
+def test_the_frame_works_inside_another_page(chromium, recordings, tmp_path):
+    notebook = tmp_path / "notebook.html"
+    notebook.write_text(recordings("lenet").show()._repr_html_(), encoding="utf-8")
+    tab = chromium.new_page()
+    tab.goto(notebook.as_uri())
+    frame = tab.frame_locator("iframe")
+    assert frame.locator("h1").inner_text() == "conv1: Conv2d, forward"
+    frame.get_by_label("Next step").click()
+    assert frame.locator("h1").inner_text() == "relu1, forward"
+    tab.close()
+
+
+def luminance(colour):
+    channels = [int(colour[k : k + 2], 16) / 255 for k in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return np.dot(linear, (0.2126, 0.7152, 0.0722))
+
+
+@pytest.mark.parametrize("block", [0, 1], ids=["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(block):
+    rules = re.findall(r":root[^{]*\{([^}]*)\}", page_module.read("page.css"))[block]
+    colours = {name: value * (2 if len(value) == 3 else 1)
+               for name, value in re.findall(r"--([\w-]+): #(\w+)", rules)}  # fmt: skip
+    pairs = [(ink, paper) for ink in ("ink", "quiet", "forward", "backward")
+             for paper in ("page", "panel", "soft")]  # fmt: skip
+    pairs += [("on-hue", "forward"), ("on-hue", "backward"), ("ink", "forward-tint"),
+              ("ink", "backward-tint")]  # fmt: skip
+    for ink, paper in pairs:
+        light, dark = sorted((luminance(colours[ink]), luminance(colours[paper])), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, paper)
 
 
 class Mine(Function):

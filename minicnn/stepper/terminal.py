@@ -191,7 +191,7 @@ class Walker:
         self.write(HELP)
 
 
-def main(model_name, data="digits", index=0, seed=0, weights=None, load=None):
+def main(model_name, data="digits", index=0, seed=0, weights=None, load=None, page=None):
     """Record one image through a net, forward and backward, and walk it.
 
     Parameters
@@ -208,6 +208,8 @@ def main(model_name, data="digits", index=0, seed=0, weights=None, load=None):
         Saved weights; without them the net is untrained.
     load : function, optional
         `load(model, weights)` puts them into the net; needed with weights.
+    page : path, optional
+        Where to write the steps as a page, in place of walking them here.
 
     Raises
     ------
@@ -233,8 +235,12 @@ def main(model_name, data="digits", index=0, seed=0, weights=None, load=None):
         loss = F.cross_entropy(model(image), target)
         loss.backward()
     trained = "untrained (no weights given)" if weights is None else f"with weights {weights}"
-    print_text(f"{model_name}, {trained}: test image {index} of {data}, class {int(target)}")
-    walk(steps)
+    title = f"{model_name}, {trained}: test image {index} of {data}, class {int(target)}"
+    print_text(title)
+    if page is None:
+        walk(steps)
+    else:
+        print_text(f"open {steps.to_html(page, title=title)} in a browser")
 
 
 def one_image(data, index):
