@@ -12,6 +12,7 @@ from minicnn import data, models
 from minicnn.analysis import bench_command
 from minicnn.analysis import command as analysis
 from minicnn.arguments import COUNT, INDEX, Parser, one_of
+from minicnn.grading import command as grade_command
 from minicnn.interop import command as export_command
 from minicnn.stepper import kernel_command
 from minicnn.training import command as report_command
@@ -28,6 +29,7 @@ examples:
   minicnn summary resnet50           what runs in it: shapes, parameters, MACs, memory
   minicnn export lenet --onnx FILE   a file that other programs run
   minicnn experiment                 the course's experiments, each one command
+  minicnn grade FOLDER               mark the exercises in a class's notebooks
   minicnn train --help               all settings of a command
 """,
     "train": train_command.EXAMPLES,
@@ -133,6 +135,9 @@ def build_parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("experiment", **experiment_command.HELP, **layout)
     sub.set_defaults(command=experiment_command.experiment, parser=sub)
     experiment_command.add_arguments(sub.add_argument)
+    sub = commands.add_parser("grade", **grade_command.HELP, **layout)
+    sub.set_defaults(command=grade_command.grade_command, parser=sub)
+    grade_command.add_arguments(sub.add_argument)
     return parser
 
 

@@ -21,7 +21,7 @@ FLOORS = [
     ["nn", "optim", "data"],
     ["models"],
     ["interop"],
-    ["training", "analysis"],
+    ["training", "analysis", "grading"],
     ["stepper"],
     ["__main__"],
 ]

@@ -81,6 +81,12 @@ def test_no_cell_is_longer_than_a_screen(build, source):
         assert len(text.splitlines()) <= SCREEN, cell.source
 
 
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
+def test_links_between_notebooks_lead_somewhere(source):
+    names = re.findall(r"\]\((\w+\.ipynb)\)", source.read_text(encoding="utf-8"))
+    assert {name.removesuffix(".ipynb") for name in names} <= {p.stem for p in SOURCES}
+
+
 def test_spelling():
     if find_spec("codespell_lib") is None:
         pytest.skip("needs codespell")
