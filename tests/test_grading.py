@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minicnn.__main__ import main
-from minicnn.checks import check
+from minicnn.checks import check, search
 from minicnn.grading import grade, grade_notebook
 from minicnn.grading.channel import decode, encode
 from minicnn.grading.exercises import EXERCISES, tutorial_of
@@ -51,6 +51,7 @@ def body(text, name="my_sigmoid_backward", arguments="dy, x"):
 # ---------------------------------------------------------------------------
 # The course's own exercises
 # ---------------------------------------------------------------------------
+@pytest.mark.slow
 @pytest.mark.parametrize("tutorial", EXERCISES)
 def test_every_solution_passes_and_is_there(tutorial):
     names = {"__name__": "solutions"}
@@ -60,6 +61,7 @@ def test_every_solution_passes_and_is_there(tutorial):
         assert report.passed, report
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tutorial", EXERCISES)
 def test_every_blank_of_the_notebooks_fails(tutorial):
     """The exercises in a notebook are those of the table, and none of them passes as it is."""
@@ -132,7 +134,9 @@ DEEDS = {  # name -> (cells, exercises right, words of the report)
 
 
 @pytest.mark.slow
-def test_a_class_of_thirty(tmp_path):
+def test_a_class_of_thirty(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "EXAMPLES", 20)  # of each stage; marking itself is tested elsewhere
+    monkeypatch.setattr(search, "SMALLER", 30)
     for name, (cells, _, _) in DEEDS.items():
         submission(tmp_path / f"{name}.ipynb", "import numpy as np", *cells)
     (tmp_path / "broken.ipynb").write_bytes(b'{"cells": [\xff')
