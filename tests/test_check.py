@@ -700,8 +700,9 @@ def test_the_report_is_the_same_every_time(monkeypatch):
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_known_mistake_can_be_made(name):
+def test_every_known_mistake_can_be_made(name, monkeypatch):
     """None of the table raises everywhere, and none is right everywhere."""
+    monkeypatch.setattr(search, "SECONDS", 600.0)  # all cases, however busy the machine
     trials = []
     for stage in (search.whole_numbers, search.as_drawn, search.large_scores):
         if stage is not search.large_scores or name.startswith("cross_entropy"):

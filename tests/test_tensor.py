@@ -456,7 +456,7 @@ def test_backend_and_gradient_mode_belong_to_a_thread():
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
-    assert seen == {"backend": "fast", "grad": True}
+    assert seen == {"backend": "compiled", "grad": True}
 
 
 # ---------------------------------------------------------------------------
@@ -507,7 +507,7 @@ ERRORS = {
     "to complex": (lambda: X.to(complex), TypeError, "to: expects a device .* or a dtype"),
     "backend": (
         lambda: use_backend("torch").__enter__(), ValueError,
-        "expects one of 'loops', 'numpy', 'fast', 'emulator', but got 'torch'"),
+        "expects one of 'loops', 'numpy', 'fast', 'compiled', 'emulator', but got 'torch'"),
     "backend cuda": (
         lambda: use_backend("cuda").__enter__(), ValueError, r"x.to\('cuda'\)"),
     "attribute": (lambda: minicnn.nonsense, AttributeError, "has no attribute 'nonsense'"),
