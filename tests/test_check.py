@@ -701,7 +701,12 @@ def test_the_report_is_the_same_every_time(monkeypatch):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_known_mistake_can_be_made(name, monkeypatch):
-    """None of the table raises everywhere, and none is right everywhere."""
+    """None of the table raises everywhere, and none is right everywhere.
+
+    hypothesis also draws numbers that it finds in whatever modules are loaded, so which cases come
+    depends on the tests before this one: there are enough of them for that not to matter.
+    """
+    monkeypatch.setattr(search, "TELLING", 400)
     monkeypatch.setattr(search, "SECONDS", 600.0)  # all cases, however busy the machine
     trials = []
     for stage in (search.whole_numbers, search.as_drawn, search.large_scores):
