@@ -706,7 +706,7 @@ def test_every_known_mistake_can_be_made(name, monkeypatch):
     hypothesis also draws numbers that it finds in whatever modules are loaded, so which cases come
     depends on the tests before this one: there are enough of them for that not to matter.
     """
-    monkeypatch.setattr(search, "TELLING", 400)
+    monkeypatch.setattr(search, "TELLING", 200)
     monkeypatch.setattr(search, "SECONDS", 600.0)  # all cases, however busy the machine
     trials = []
     for stage in (search.whole_numbers, search.as_drawn, search.large_scores):
