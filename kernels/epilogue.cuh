@@ -41,7 +41,7 @@ __device__ __forceinline__ Lanes activate(Lanes z, int activation)
 // What to write at place i, for the sum z.
 __device__ __forceinline__ Lanes finished(Lanes z, const real* add, long long i, int activation)
 {
-    return activate(add ? z + load(add + i) : z, activation);
+    return activate(add ? z + load_lanes(add + i) : z, activation);
 }
 
 // The gradient of z from dy, that of y = activation(z), for those whose slope follows from y: it
@@ -49,7 +49,7 @@ __device__ __forceinline__ Lanes finished(Lanes z, const real* add, long long i,
 __device__ __forceinline__ Lanes through(Lanes dy, const real* y, long long i, int activation)
 {
     if (activation == ACTIVATION_NONE) return dy;
-    Lanes here = load(y + i);
+    Lanes here = load_lanes(y + i);
     Lanes kept = select(here > 0, dy, Lanes(0));
     return activation == ACTIVATION_RELU6 ? select(here < 6, kept, Lanes(0)) : kept;
 }

@@ -17,8 +17,9 @@ typedef real Lanes;
 typedef int IntLanes;
 typedef bool Mask;
 
-template <typename T> __device__ __forceinline__ T load(const T* p) { return *p; }
-template <typename T> __device__ __forceinline__ void store(T* p, T value) { *p = value; }
+// Macros: what is read and written is the caller's, on the caller's line.
+#define load_lanes(p) (*(p))
+#define store_lanes(p, value) (*(p) = (value))
 template <typename T> __device__ __forceinline__ T select(bool mask, T a, T b)
 {
     return mask ? a : b;
@@ -46,20 +47,20 @@ struct IntLanes {
 };
 typedef IntLanes Mask;  // -1 where true
 
-__forceinline__ Lanes load(const float* p)
+__forceinline__ Lanes load_lanes(const float* p)
 {
     Lanes r;
     EACH r.v[k] = *(const FloatVector*)(p + k * WIDTH);
     return r;
 }
-__forceinline__ IntLanes load(const int* p)
+__forceinline__ IntLanes load_lanes(const int* p)
 {
     IntLanes r;
     EACH r.v[k] = *(const IntVector*)(p + k * WIDTH);
     return r;
 }
-__forceinline__ void store(float* p, Lanes x) { EACH *(FloatVector*)(p + k * WIDTH) = x.v[k]; }
-__forceinline__ void store(int* p, IntLanes x) { EACH *(IntVector*)(p + k * WIDTH) = x.v[k]; }
+__forceinline__ void store_lanes(float* p, Lanes x) { EACH *(FloatVector*)(p + k * WIDTH) = x.v[k]; }
+__forceinline__ void store_lanes(int* p, IntLanes x) { EACH *(IntVector*)(p + k * WIDTH) = x.v[k]; }
 
 #define LANES_SELECT(T) \
     __forceinline__ T select(Mask mask, T a, T b) \

@@ -10,14 +10,14 @@ extern "C" __global__ void __launch_bounds__(256)
 relu_forward(const real* x, real* y, long long elements)
 {
     long long i = thread_index() * LANES;
-    if (i < elements) store(y + i, activate(load(x + i), ACTIVATION_RELU));
+    if (i < elements) store_lanes(y + i, activate(load_lanes(x + i), ACTIVATION_RELU));
 }
 
 extern "C" __global__ void __launch_bounds__(256)
 relu_backward(const real* dy, const real* y, real* dx, long long elements)
 {
     long long i = thread_index() * LANES;
-    if (i < elements) store(dx + i, through(load(dy + i), y, i, ACTIVATION_RELU));
+    if (i < elements) store_lanes(dx + i, through(load_lanes(dy + i), y, i, ACTIVATION_RELU));
 }
 
 // y = min(max(x, 0), 6); the slope is 1 where 0 < x < 6, which is where 0 < y < 6.
@@ -25,12 +25,12 @@ extern "C" __global__ void __launch_bounds__(256)
 relu6_forward(const real* x, real* y, long long elements)
 {
     long long i = thread_index() * LANES;
-    if (i < elements) store(y + i, activate(load(x + i), ACTIVATION_RELU6));
+    if (i < elements) store_lanes(y + i, activate(load_lanes(x + i), ACTIVATION_RELU6));
 }
 
 extern "C" __global__ void __launch_bounds__(256)
 relu6_backward(const real* dy, const real* y, real* dx, long long elements)
 {
     long long i = thread_index() * LANES;
-    if (i < elements) store(dx + i, through(load(dy + i), y, i, ACTIVATION_RELU6));
+    if (i < elements) store_lanes(dx + i, through(load_lanes(dy + i), y, i, ACTIVATION_RELU6));
 }

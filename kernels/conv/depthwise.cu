@@ -26,7 +26,7 @@ depthwise_forward(const real* x, const real* w, const real* b, const real* add, 
     Place out = place_of(index / LANES, OH, OW, C * M / LANES);
     int o = out.c * LANES;
 
-    Lanes total = b ? load(b + o) : Lanes(0);
+    Lanes total = b ? load_lanes(b + o) : Lanes(0);
     for (int u = 0; u < KH; u++) {
         int h = out.h * SH + u * DH - PH;
         if (h < 0 || h >= H) continue;
@@ -35,10 +35,10 @@ depthwise_forward(const real* x, const real* w, const real* b, const real* add, 
         for (int v = 0; v < KW; v++) {
             int k = out.w * SW + v * DW - PW;
             if (k >= 0 && k < W)
-                total += load(row + (long long)k * C) * load(weights + v * C * M);
+                total += load_lanes(row + (long long)k * C) * load_lanes(weights + v * C * M);
         }
     }
-    store(y + index, finished(total, add, index, activation));
+    store_lanes(y + index, finished(total, add, index, activation));
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -60,11 +60,11 @@ depthwise_input_gradient(const real* dy, const real* w, real* dx, long long elem
             int left = in.w + PW - v * DW;
             if (left < 0 || left % SW || left / SW >= OW) continue;
             for (int o = first; o < first + M; o++)
-                total += load(row + (long long)(left / SW) * C * M + o)
-                       * load(w + (u * KW + v) * C * M + o);
+                total += load_lanes(row + (long long)(left / SW) * C * M + o)
+                       * load_lanes(w + (u * KW + v) * C * M + o);
         }
     }
-    store(dx + index, total);
+    store_lanes(dx + index, total);
 }
 
 // parts (P, KH, KW, C*M); part p has the rows [p*R/P, (p+1)*R/P) of the R = N*OH.
@@ -90,9 +90,9 @@ depthwise_weight_gradient_parts(const real* x, const real* dy, real* parts, long
         const real* row = x + ((r / OH * H + h) * W + offset) * C + o / M;
         const real* gradients = dy + r * OW * C * M + o;
         for (int j = j0; j < j1; j++)
-            total += load(row + (long long)j * SW * C) * load(gradients + (long long)j * C * M);
+            total += load_lanes(row + (long long)j * SW * C) * load_lanes(gradients + (long long)j * C * M);
     }
-    store(parts + index, total);
+    store_lanes(parts + index, total);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -102,6 +102,6 @@ depthwise_weight_gradient_join(const real* parts, real* dw, long long weights, i
     if (index >= weights) return;
     Lanes total = 0;
     for (int p = 0; p < P; p++)
-        total += load(parts + p * weights + index);
-    store(dw + index, total);
+        total += load_lanes(parts + p * weights + index);
+    store_lanes(dw + index, total);
 }

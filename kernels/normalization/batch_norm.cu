@@ -60,9 +60,9 @@ moments_parts(const real* x, real* parts, long long R, int C)
 
     Moments mine = {0, 0, 0};
     if (c < C) {
-        Lanes shift = load(x + c);
+        Lanes shift = load_lanes(x + c);
         for (long long r = first + row; r < last; r += ROWS) {
-            Lanes value = load(x + r * C + c) - shift, d = value - mine.mean;
+            Lanes value = load_lanes(x + r * C + c) - shift, d = value - mine.mean;
             mine.n += 1;
             mine.mean += d * (1 / mine.n);
             mine.Q += d * (value - mine.mean);
@@ -81,15 +81,15 @@ moments_parts(const real* x, real* parts, long long R, int C)
 #endif
     if (row > 0 || c >= C) return;
     real* part = parts + (long long)blockIdx.y * 3 * C + c;
-    store(part, Lanes(mine.n));
-    store(part + C, mine.mean);
-    store(part + 2 * C, mine.Q);
+    store_lanes(part, Lanes(mine.n));
+    store_lanes(part + C, mine.mean);
+    store_lanes(part + 2 * C, mine.Q);
 }
 
 // 1 / sqrt(var + eps) of the channels from c on.
 __device__ __forceinline__ Lanes factor_of(const real* moments, int c, int C, real eps)
 {
-    return 1 / sqrt(load(moments + C + c) + eps);
+    return 1 / sqrt(load_lanes(moments + C + c) + eps);
 }
 
 // w, b and add may be null: 1, 0 and 0.
@@ -100,10 +100,10 @@ batch_norm_apply(const real* x, const real* moments, const real* w, const real* 
     long long i = thread_index() * LANES;
     if (i >= elements) return;
     int c = i % C;
-    Lanes z = (load(x + i) - load(moments + c)) * factor_of(moments, c, C, eps);
-    if (w) z = z * load(w + c);
-    if (b) z += load(b + c);
-    store(y + i, finished(z, add, i, activation));
+    Lanes z = (load_lanes(x + i) - load_lanes(moments + c)) * factor_of(moments, c, C, eps);
+    if (w) z = z * load_lanes(w + c);
+    if (b) z += load_lanes(b + c);
+    store_lanes(y + i, finished(z, add, i, activation));
 }
 
 // parts (P, 2, C).
@@ -116,11 +116,11 @@ batch_norm_sums_parts(const real* dy, const real* y, const real* x, const real* 
 
     Lanes sum = 0, sum_xhat = 0;
     if (c < C) {
-        Lanes mean = load(moments + c), factor = factor_of(moments, c, C, eps);
+        Lanes mean = load_lanes(moments + c), factor = factor_of(moments, c, C, eps);
         for (long long r = first + row; r < last; r += ROWS) {
-            Lanes dz = through(load(dy + r * C + c), y, r * C + c, activation);
+            Lanes dz = through(load_lanes(dy + r * C + c), y, r * C + c, activation);
             sum += dz;
-            sum_xhat += dz * ((load(x + r * C + c) - mean) * factor);
+            sum_xhat += dz * ((load_lanes(x + r * C + c) - mean) * factor);
         }
     }
 #if ROWS > 1
@@ -137,8 +137,8 @@ batch_norm_sums_parts(const real* dy, const real* y, const real* x, const real* 
 #endif
     if (row > 0 || c >= C) return;
     real* part = parts + (long long)blockIdx.y * 2 * C + c;
-    store(part, sum);
-    store(part + C, sum_xhat);
+    store_lanes(part, sum);
+    store_lanes(part + C, sum_xhat);
 }
 
 // w may be null: 1. dz may be null: then it is not written.
@@ -151,14 +151,14 @@ batch_norm_gradient(const real* dy, const real* y, const real* x, const real* mo
     if (i >= R * C) return;
     int c = i % C;
     Lanes factor = factor_of(moments, c, C, eps);
-    Lanes g = through(load(dy + i), y, i, activation);
-    if (dz) store(dz + i, g);
+    Lanes g = through(load_lanes(dy + i), y, i, activation);
+    if (dz) store_lanes(dz + i, g);
     if (training) {
-        Lanes xhat = (load(x + i) - load(moments + c)) * factor;
-        g -= (load(sums + c) + xhat * load(sums + C + c)) / R;
+        Lanes xhat = (load_lanes(x + i) - load_lanes(moments + c)) * factor;
+        g -= (load_lanes(sums + c) + xhat * load_lanes(sums + C + c)) / R;
     }
-    if (w) g = g * load(w + c);
-    store(dx + i, g * factor);
+    if (w) g = g * load_lanes(w + c);
+    store_lanes(dx + i, g * factor);
 }
 
 #if LANES == 1  // a warp joins the parts

@@ -28,9 +28,9 @@ avg_pool_forward(const real* x, real* y, long long elements, int C, int H, int W
     Lanes total = 0;
     for (int h = max(top, 0); h < min(top + KH, H); h++)
         for (int w = max(left, 0); w < min(left + KW, W); w++)
-            total += load(x + ((out.n * H + h) * W + w) * C + out.c * LANES);
+            total += load_lanes(x + ((out.n * H + h) * W + w) * C + out.c * LANES);
     int count = divisor ? divisor : cells(top, KH, H, BH) * cells(left, KW, W, BW);
-    store(y + index, total / count);
+    store_lanes(y + index, total / count);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -51,8 +51,8 @@ avg_pool_backward(const real* dy, real* dx, long long elements, int C, int H, in
             int j = (left + PW) / SW;
             if (left + PW < 0 || (left + PW) % SW || j >= OW) continue;
             int count = divisor ? divisor : cells(top, KH, H, BH) * cells(left, KW, W, BW);
-            total += load(dy + ((in.n * OH + i) * OW + j) * C + in.c * LANES) / count;
+            total += load_lanes(dy + ((in.n * OH + i) * OW + j) * C + in.c * LANES) / count;
         }
     }
-    store(dx + index, total);
+    store_lanes(dx + index, total);
 }

@@ -24,15 +24,15 @@ max_pool_forward(const real* x, real* y, int* winner, long long elements, int C,
         for (int v = 0; v < KW; v++) {
             int w = out.w * SW + v * DW - PW;
             if (w < 0 || w >= W) continue;
-            Lanes value = load(x + ((out.n * H + h) * W + w) * C + out.c * LANES);
+            Lanes value = load_lanes(x + ((out.n * H + h) * W + w) * C + out.c * LANES);
             Mask first_nan = (value != value) & (best == best);
             Mask wins = (place < 0) | (value > best) | first_nan;
             best = select(wins, value, best);
             place = select(wins, IntLanes(h * W + w), place);
         }
     }
-    store(y + index, best);
-    store(winner + index, place);
+    store_lanes(y + index, best);
+    store_lanes(winner + index, place);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -52,9 +52,9 @@ max_pool_backward(const real* dy, const int* winner, real* dx, long long element
             int left = in.w + PW - v * DW;
             if (left < 0 || left % SW || left / SW >= OW) continue;
             long long output = ((in.n * OH + top / SH) * OW + left / SW) * C + in.c * LANES;
-            Mask won = load(winner + output) == in.h * W + in.w;
-            total += select(won, load(dy + output), Lanes(0));
+            Mask won = load_lanes(winner + output) == in.h * W + in.w;
+            total += select(won, load_lanes(dy + output), Lanes(0));
         }
     }
-    store(dx + index, total);
+    store_lanes(dx + index, total);
 }
