@@ -96,7 +96,8 @@ def test_spelling():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_code_of_the_readme_runs():
+def test_the_code_of_the_readme_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # it writes a page
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     code = blocks[0] + blocks[1].replace('"emulator"', '"numpy"')
     names = {}
