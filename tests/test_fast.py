@@ -298,3 +298,18 @@ def test_tiles_cover_the_output_once_and_lie_together(pixels):
         assert len(piece) <= max(pixels, 1)
         covered.extend(piece)
     assert covered == list(range(matrix.size))
+
+
+@pytest.mark.parametrize("whole", [1, 2**14, 2**24])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_weight_gradient_shared_by_filters(whole, stride, monkeypatch):
+    """As with a large dw: col in one group of tiles, in several, in one for each tile."""
+    g = Geometry.of((5, 6, 17, 13), (40, 3, 3, 3), (stride, stride), (1, 1), (1, 1), 2)
+    random = np.random.default_rng(0)
+    x, dz = random.standard_normal(g.x_shape), random.standard_normal(g.y_shape)
+    monkeypatch.setattr(tiled, "COLUMNS", 2**14)  # several tiles
+    monkeypatch.setattr(tiled, "PIXELS", 32)
+    expected = tiled.weight_gradient(x, dz, g)
+    monkeypatch.setattr(tiled, "SUMS", 0)
+    monkeypatch.setattr(tiled, "WHOLE", whole)
+    np.testing.assert_allclose(tiled.weight_gradient(x, dz, g), expected, atol=1e-10)
