@@ -91,14 +91,18 @@ def assert_close(got, expected, tolerance):
 # Each algorithm, by name, against the readable drawing in float64
 # ---------------------------------------------------------------------------
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["auto", "im2col", "tiled", "banded"])
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [*(("fast", n) for n in ("auto", "im2col", "tiled", "banded")),
+     ("compiled", "auto"), ("compiled", "banded")],
+)  # fmt: skip
 @settings(max_examples=40)
 @given(case=strategies.conv2d())
-def test_an_algorithm_for_all_shapes_equals_the_definition(name, dtype, case):
+def test_an_algorithm_for_all_shapes_equals_the_definition(name, backend, dtype, case):
     if name == "banded":
         assume(not refuses(name, case, dtype))
     expected = forward_backward(case, "numpy")
-    assert_close(forward_backward(case, "fast", name, dtype), expected, TOLERANCE[dtype.__name__])
+    assert_close(forward_backward(case, backend, name, dtype), expected, TOLERANCE[dtype.__name__])
 
 
 @st.composite

@@ -212,7 +212,7 @@ def translate(source: str, label: str, name: str, parameters, defines: dict) -> 
     macros = "".join(f"#define {key} {value}\n" for key, value in defines.items())
     kinds = [f"{'const ' if p.pointer and p.const else ''}{p.ctype}" for p in parameters]
     unpacked = ", ".join(f"*({kind}*)values[{i}]" for i, kind in enumerate(kinds))
-    locals_ = " ".join(f"{kind} v{i} = *({kind}*)(cells + {8 * i});" for i, kind in enumerate(kinds))
+    locals_ = " ".join(f"{k} v{i} = *({k}*)(cells + {8 * i});" for i, k in enumerate(kinds))
     names = ", ".join(f"v{i}" for i in range(len(kinds)))
     return (
         f'#include "cuda_shim.h"\n{macros}#line 1 "{_quoted(label)}"\n'

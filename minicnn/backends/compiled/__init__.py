@@ -14,11 +14,12 @@ float64, and arrays without a compiler at hand, run the fast backend's NumPy.
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
 from minicnn.backends import fast, redraw
-from minicnn.backends.compiled import winograd
+from minicnn.backends.compiled import col2im, winograd
 from minicnn.backends.cuda import conv, normalization, pooling
 from minicnn.backends.cuda.epilogue import FROM_OUTPUT
 from minicnn.backends.fast import activation, convolution, ending, memory
@@ -73,10 +74,12 @@ class Ends(Compiled):
 
 
 # ---------------------------------------------------------------------------
-# Convolution: products are BLAS's, Winograd's transforms are compiled
+# Convolution: products are BLAS's; Winograd's transforms, and col2im, are compiled
 # ---------------------------------------------------------------------------
 COST = convolution.WinogradCost(1.3, 50, lambda F, C, O: 14 * (F + 2) ** 2 * (C + O))
-ALGORITHMS = convolution.Algorithms(convolution.table(winograd.COMPILED), COST)
+TABLE = convolution.table(winograd.COMPILED)
+TABLE["banded"] = replace(TABLE["banded"], input_gradient=col2im.input_gradient)
+ALGORITHMS = convolution.Algorithms(TABLE, COST)
 
 
 class Conv2d(fast_conv.Conv2d):
