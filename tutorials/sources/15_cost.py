@@ -32,8 +32,8 @@ from minicnn.analysis.chart import write_names
 from minicnn.backends.fast.memory import release
 
 INK, WARM, COLD = "#0f766e", "#c2570c", "#2166ac"
-print(f"measured on {platform.machine()}, {os.cpu_count()} CPUs, Python, minicnn's backend:",
-      minicnn.current_backend())  # fmt: skip
+print(f"measured on {platform.machine()}, {os.cpu_count()} CPUs, {platform.system()}; "
+      f"minicnn's backend: {minicnn.current_backend()}")  # fmt: skip
 
 # %% [markdown]
 # ## 1 What can be known without running anything
