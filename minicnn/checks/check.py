@@ -25,7 +25,7 @@ def check(function, like=None, *, time_limit=2.0) -> Report:
         `def my_conv2d(x, w)` is tried without bias, with stride 1 and padding 0. None (no bias, the
         stride a pooling uses when left out) is given only to an argument whose default is None.
     like : str, optional
-        What the function should do; its own name without "my_", if left out. One of:
+        What the function should do; its own name without `my_`, if left out. One of:
 
         - conv2d(x, w, b, stride, padding, dilation, groups) -> y
         - conv2d_backward(dy, x, w, stride, padding, dilation, groups) -> (dx, dw, db)
