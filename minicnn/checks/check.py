@@ -28,7 +28,7 @@ def check(function, like=None, *, time_limit=2.0) -> Report:
         `minicnn.checks.kernels`): it runs in the emulator, and what the sanitizer finds is a
         mistake, too.
     like : str, optional
-        What the function should do; its own name without "my_", if left out. One of:
+        What the function should do; its own name without `my_`, if left out. One of:
 
         - conv2d(x, w, b, stride, padding, dilation, groups) -> y
         - conv2d_backward(dy, x, w, stride, padding, dilation, groups) -> (dx, dw, db)
