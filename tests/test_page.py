@@ -96,6 +96,12 @@ class Pooled(nn.Module):
         return F.max_pool2d(F.relu(x), 2).flatten(1)
 
 
+def wide():
+    """Arrays too large for a recording that has no budget."""
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+                         nn.Linear(8 * 24 * 24, 10))  # fmt: skip
+
+
 NETS = {
     "lenet": (LeNet, (1, 1, 28, 28), False),
     "alexnet-small": (AlexNetSmall, (2, 3, 41, 41), True),
@@ -105,13 +111,17 @@ NETS = {
 }
 
 
+OTHERS = {"pooled": (Pooled, (1, 2, 8, 8), False), "wide": (wide, (1, 3, 48, 48), False)}
+
+
 def recorded(name, backend="numpy"):
     """The steps of a net on random images."""
-    build, shape, training = {**NETS, "pooled": (Pooled, (1, 2, 8, 8), False)}[name]
+    build, shape, training = {**NETS, **OTHERS}[name]
     minicnn.manual_seed(0)
     model = build().train(training)
     image = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
-    with minicnn.use_backend(backend), minicnn.record() as steps:
+    budget = {"budget": 0} if name == "wide" else {}
+    with minicnn.use_backend(backend), minicnn.record(**budget) as steps:
         scores = model(Tensor(image, requires_grad=True))
         F.cross_entropy(scores, Tensor(np.arange(shape[0]) % 10)).backward()
     return steps
@@ -460,6 +470,29 @@ def test_over_the_budget_three_elements_are_kept_and_a_click_elsewhere_says_so(o
     assert tab.locator("#lens").inner_text().count("was not kept in full") == 1
     tab.locator(".link").first.click()
     assert tab.evaluate("stepper.model.pick") == kept[0]
+
+
+def test_a_recording_over_its_budget_opens_what_it_kept(opened, recordings):
+    steps = recordings("wide")
+    tab = opened("wide")
+    for k, (step, letter) in enumerate([(steps[0], "y"), (steps[1], "y"), (steps[2], "y")]):
+        assert place(tab) == k + 1 and tab.locator("#arrays").inner_text().count("8 bits") >= 1
+        for index in step.lenses[letter]:
+            tab.evaluate(f"stepper.choose({json.dumps(list(index))})")
+            lens = step.into(*index)
+            assert numbers(tab, "[data-sum]", "sum")[0] == lens.sum
+            assert numbers(tab, "[data-recorded]", "recorded")[0] == lens.recorded
+        press(tab, "Escape", "ArrowRight")
+    press(tab, "End")
+    assert "8 bits" in tab.locator("[data-role=dy]").inner_text()
+    index = next(iter(steps[-1].lenses["x"]))
+    tab.evaluate(f"stepper.choose({json.dumps(list(index))})")
+    assert numbers(tab, "[data-sum]", "sum")[0] == steps[-1].into(*index).sum
+    tab.evaluate("stepper.choose([0, 0, 0, 0])")
+    assert "was not kept in full" in tab.locator("#lens").inner_text()
+    press(tab, "Home")
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    tab.screenshot(path=ARTEFACTS / "bounded.png")
 
 
 def test_a_thumbnail_keeps_the_range_and_at_most_16_maps():

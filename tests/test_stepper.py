@@ -147,7 +147,7 @@ def test_nothing_is_kept_and_nothing_differs_outside_the_block():
     after = model(x)
     assert len(steps) == count == 12
     np.testing.assert_array_equal(plain.numpy(), watched.numpy())
-    assert not after._entry.kept
+    assert after._entry.saved
 
 
 def test_an_exception_closes_the_recording_and_keeps_what_ran():

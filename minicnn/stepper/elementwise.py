@@ -62,8 +62,8 @@ VALUES = {
     "Power": np.power,
 }
 SLOPES = {  # slope(y, *inputs), all of the output's shape
-    "ReLU": {"x": lambda y, x: x > 0},
-    "ReLU6": {"x": lambda y, x: (x > 0) & (x < 6)},
+    "ReLU": {"x": lambda y, x: y > 0},  # as x > 0 is, and y is what backward keeps
+    "ReLU6": {"x": lambda y, x: (y > 0) & (y < 6)},
     "Hardswish": {"x": _hardswish_slope},
     "Tanh": {"x": lambda y, x: 1 - y * y},
     "ScaledTanh": {"x": lambda y, x: 2 / 3 * (1.7159 - y * y / 1.7159)},

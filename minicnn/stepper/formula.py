@@ -35,8 +35,8 @@ def over(**sizes: int) -> str:
 
 def _shape(step, letter):
     if letter == "y":
-        return step.held_output.array.shape
-    return step.held[step.letters.index(letter)].array.shape
+        return step.held_output.shape
+    return step.held[step.letters.index(letter)].shape
 
 
 def _wanted(step, lines):

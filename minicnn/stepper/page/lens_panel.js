@@ -60,7 +60,7 @@ function noLens(app, node) {
   const {letter, array} = app.model.target;
   if (node.lenses?.[letter]?.length) {
     return `${indexed(app.model.target.name, app.model.pick)} was not kept in full: this net is larger `
-      + "than a page can hold. The elements named under the arrays were.";
+      + "than what is kept of it. The elements named under the arrays were.";
   }
   if (!node.ours) return `${node.operation} is no operation of minicnn's: its arrays are at the left.`;
   if (!array) return "Nothing asked for a gradient here.";
