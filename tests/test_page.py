@@ -31,12 +31,13 @@ OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "
 # What is recorded
 # ---------------------------------------------------------------------------
 class AlexNetSmall(nn.Module):
-    """AlexNet's kinds of layers on a small image: overlapping pools, groups, dropout."""
+    """AlexNet's kinds of layers, small: response norm, overlapping pools, groups, dropout."""
 
     def __init__(self):
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.MaxPool2d(3, stride=2),
+            nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.LocalResponseNorm(5, k=2),
+            nn.MaxPool2d(3, stride=2),
             nn.Conv2d(8, 12, 3, padding=1, groups=2), nn.ReLU(), nn.MaxPool2d(3, stride=2),
             nn.Conv2d(12, 8, 3, padding=2, dilation=2), nn.ReLU(),
         )  # fmt: skip
@@ -91,6 +92,28 @@ class Odds(nn.Module):
         return (x[:, :10, ::2] ** 2).permute(0, 1, 3, 2).mean(dim=(2, 3)) + total[:, :, 0, 0]
 
 
+class Losses(nn.Module):
+    """Transposed convolution, padding, adaptive maxima, softmax, a matrix product, other losses."""
+
+    def __init__(self):
+        super().__init__()
+        self.up = nn.ConvTranspose2d(2, 4, 3, stride=2, padding=1, output_padding=1, groups=2)
+        self.fc = nn.Linear(40, 10)
+        self.mix = nn.Parameter(np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 2))
+
+    def forward(self, x):
+        x = F.pad(F.pad(self.up(x), (2, 1, 1, 2), mode="reflect"), (0, 1, 1, 0), value=0.5)
+        x = F.adaptive_max_pool2d(x, (5, 4)) @ self.mix
+        scores = self.fc(x.flatten(1))
+        classes, log_p = [3, 7], F.log_softmax(scores, dim=1)
+        return (
+            log_p + F.nll_loss(log_p, classes, reduction="none").reshape(2, 1)
+            + F.mse_loss(F.softmax(x, dim=-1), np.zeros(x.shape, np.float32))
+            + F.cross_entropy(scores, classes, label_smoothing=0.1)
+            + F.margin_loss(F.hardsigmoid(scores), classes)
+        )  # fmt: skip
+
+
 class Pooled(nn.Module):
     def forward(self, x):
         return F.max_pool2d(F.relu(x), 2).flatten(1)
@@ -108,6 +131,7 @@ NETS = {
     "inception": (InceptionNet, (1, 1, 28, 28), False),
     "residual": (ResidualNet, (3, 1, 28, 28), True),
     "odds": (Odds, (2, 1, 6, 6), True),
+    "losses": (Losses, (2, 2, 6, 6), True),
 }
 
 
@@ -390,6 +414,7 @@ OVERFLOW = """() => {
 @pytest.mark.parametrize("name, width, scheme", [
     ("lenet", 1280, "light"), ("lenet", 400, "light"), ("residual", 1280, "dark"),
     ("residual", 400, "dark"), ("inception", 1280, "light"), ("inception", 400, "dark"),
+    ("losses", 1280, "light"), ("losses", 400, "dark"), ("alexnet-small", 1280, "dark"),
 ])  # fmt: skip
 def test_a_picture_of_each_lens_without_overflow(opened, name, width, scheme):
     tab = opened(name, width, scheme)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 
-from minicnn.stepper.text import PLAIN, bars, beside, number, numbers, picture
+from minicnn.stepper.text import PLAIN, WIDTH, bars, beside, number, numbers, picture
 
 FIRST_TERMS = 12
 
@@ -15,9 +17,8 @@ def lens_text(lens, paint=PLAIN, most: int = FIRST_TERMS) -> str:
     head = paint("dim", f"step {step.number} of {step.total}")
     value = paint(step.direction, number(lens.sum))
     lines = [f"{head}   {paint(step.direction, step.title)}", ""]
-    lines.append(f"{lens.name} = {lens.formula} = {value}")
-    if lens.note:
-        lines.append(paint("dim", lens.note))
+    lines += textwrap.wrap(f"{lens.name} = {lens.formula} = {value}", WIDTH, subsequent_indent="  ")
+    lines += [paint("dim", line) for line in textwrap.wrap(lens.note, WIDTH)]
     for block in (grids(lens, paint), parts_text(lens, paint), terms_text(lens, paint, most)):
         lines += ["", *block] if block else []
     return "\n".join([*lines, "", *result_text(lens, paint)])
@@ -129,5 +130,6 @@ def result_text(lens, paint=PLAIN) -> list[str]:
         lines.append(f"{f'before {lens.activation}':22}{lens.z!s:>14}")
     value = paint(lens.step.direction, f"{lens.sum!s:>14}")
     lines.append(f"{lens.name:22}{value}")
-    lines.append(f"{'recorded':22}{lens.recorded!s:>14}   {paint('dim', lens.agreement)}")
-    return lines
+    last = f"{'recorded':22}{lens.recorded!s:>14}"
+    gap = "   " if len(last) + 3 + len(lens.agreement) <= WIDTH else "\n   "
+    return [*lines, f"{last}{gap}{paint('dim', lens.agreement)}"]

@@ -21,9 +21,11 @@ HERE = Path(__file__).parent
 BUDGET = 9_000_000  # bytes for the arrays, so that the whole page stays under 15 MB
 # In the order in which they need each other.
 SCRIPTS = (
-    "dom", "numbers", "arrays", "colour", "follow", "model", "sums", "lenses", "pointwise",
-    "fold", "layout", "graph", "planes", "maps", "cards", "grids", "chart", "histogram", "views",
-    "code", "threads", "lens_panel", "header", "timeline", "help", "keys", "main",
+    "dom", "numbers", "arrays", "colour", "follow", "model", "sums", "windows", "endings",
+    "conv_lenses", "pool_lenses", "dense_lenses", "pointwise", "norm_lenses", "moving_lenses",
+    "loss_lenses", "lenses", "fold", "layout", "graph", "planes", "maps", "cards", "grids", "chart",
+    "histogram", "views", "code", "threads", "lens_panel", "header", "timeline", "help", "keys",
+    "main",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from minicnn.stepper.cards import settings_text
 from minicnn.stepper.chosen import Path, lenses_at
 from minicnn.stepper.elementwise import TEXTS
 from minicnn.stepper.keep import on_cpu
-from minicnn.stepper.lenses import MOVES, moved_from
+from minicnn.stepper.moving_lenses import MOVES, moved_from
 from minicnn.stepper.page.encode import Arrays, thumbnail, whole
 from minicnn.stepper.page.lens_data import plain
 from minicnn.stepper.step import snake
@@ -208,7 +208,7 @@ def extras(step) -> dict:
         return {"mask": np.broadcast_to(op.mask(x), x.shape)}
     if step.operation == "AvgPool2d":
         return {"divisors": op.divisors()}
-    if step.operation in MOVES and step.operation != "Reshape":
+    if step.operation in ("Pad", *MOVES) and step.operation != "Reshape":
         return {"source": moved_from(step).astype(np.int32)}
     return {}
 
