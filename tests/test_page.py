@@ -19,8 +19,11 @@ from minicnn.models import LeNet
 from minicnn.models.googlenet import Inception
 from minicnn.models.resnet import BasicBlock
 from minicnn.stepper import page as page_module
-from minicnn.stepper.page.encode import MAPS, thumbnail
+from minicnn.stepper.keep import MAPS
+from minicnn.stepper.page.code import drawings
+from minicnn.stepper.page.encode import thumbnail
 from minicnn.stepper.page.export import Export
+from minicnn.stepper.page.lines import FRAGMENTS
 
 # Pictures of every lens, to be looked at by eye; not committed.
 ARTEFACTS = Path(__file__).resolve().parent.parent / "build" / "page"
@@ -450,6 +453,55 @@ def test_the_code_of_three_drawings(opened):
                          ("CUDA", "__global__")):  # fmt: skip
         tab.locator("#lens .segments button", has_text=button).click()
         assert line in tab.locator(".listing").inner_text()
+
+
+def test_the_code_marks_the_line_that_the_walk_is_at(opened):
+    tab = opened("lenet")
+    press(tab, "c", "Enter", "Enter", *["ArrowRight"] * 7)
+    lens = "stepper.lens()"
+    lines = {"loops": "total += x[n, first + c, h, k] * w[o, c, u, v]", "NumPy": "im2col(xg",
+             "CUDA": "total += pixel[c] * cell[c]"}  # fmt: skip
+    for button, line in lines.items():
+        tab.locator("#lens .segments button", has_text=button).click()
+        assert line in tab.locator(".line.current").inner_text()
+        number = tab.locator(".line.current i").inner_text()
+        meaning = tab.locator(".meaning").inner_text()
+        assert meaning.startswith(f"line {number}, ") and "row 1, column 2" in meaning
+        product = tab.evaluate(f"{lens}.products[7]")
+        assert f"{product:.4g}".rstrip("0") in meaning
+    tab.locator("#lens .segments button", has_text="loops").click()
+    press(tab, "Escape")
+    assert "z[n, o, i, j] = total" in tab.locator(".line.current").inner_text()
+    press(tab, "b")
+    assert "dx[n, first + c, h, k] += g * w" in tab.locator(".line.current").inner_text()
+    press(tab, "d")
+    assert "dw[o, c, u, v] += g * x" in tab.locator(".line.current").inner_text()
+    assert tab.evaluate(OVERFLOW) == [0, []]
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    tab.screenshot(path=ARTEFACTS / "code.png")
+
+
+@pytest.mark.parametrize("operation", FRAGMENTS)
+def test_a_marked_line_is_there_once(operation):
+    cls = next(c for c in all_operations() if c.__name__ == operation)
+    for kind, drawn in drawings(cls, operation, True).items():
+        wanted = FRAGMENTS[operation].get(kind, {})
+        assert set(drawn["marks"]) == set(wanted)
+        for fragments in wanted.values():
+            for fragment in fragments:
+                lines = [line for line in drawn["text"].split("\n") if fragment in line]
+                assert len(lines) == 1, (kind, fragment, lines)
+    assert set(FRAGMENTS[operation]) <= set(drawings(cls, operation, True))
+
+
+def all_operations():
+    """The readable drawings of all operations."""
+    found, left = set(), [Function]
+    while left:
+        cls = left.pop()
+        found |= {cls} if cls.__module__.startswith("minicnn.ops.") else set()
+        left += cls.__subclasses__()
+    return found
 
 
 def test_threads_of_a_kernel(compiler, opened):

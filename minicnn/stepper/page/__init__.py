@@ -37,7 +37,7 @@ def page(steps, title: str, budget: int = BUDGET, threads: bool = False) -> str:
     data["launches"] = launches(steps) if threads else []
     parts = {
         "title": escape(title),
-        "style": read("page.css"),
+        "style": read("page.css") + read("threads.css"),
         "script": "\n".join(script(name) for name in SCRIPTS),
         # A script's text ends at the first "</": JSON can say "/" in another way.
         "data": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/"),

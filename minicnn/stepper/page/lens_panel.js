@@ -24,8 +24,16 @@ export function drawLens(app, lens) {
   fill(byId("lens"),
     h("div", {class: "tabs"}, segments("View", tabs, tab, (name) => app.chooseTab(name)),
       gradientChoice(app)),
-    tab === "code" ? codeView(app) : tab === "threads" ? threadsView(app)
+    tab === "code" ? codeView(app, lens) : tab === "threads" ? threadsView(app)
       : tab === "im2col" ? columnsView(app, lens) : lensView(app, lens));
+  showCurrentLine();
+}
+
+// A long listing is scrolled to the line that it is at.
+function showCurrentLine() {
+  const line = byId("lens").querySelector(".listing .current");
+  const listing = line?.closest(".listing");
+  if (listing) listing.scrollTop = line.offsetTop - listing.clientHeight / 2;
 }
 
 // In backward: whose gradient.

@@ -125,7 +125,7 @@ class App {
         if (lens.sizes.length < 3) model.term = 0;
       }
       model.depth = clamp(depth, 0, deepest);
-      if (depth > 0) model.tab = "lens";
+      if (depth > 0 && model.tab !== "code") model.tab = "lens";
     });
   }
 

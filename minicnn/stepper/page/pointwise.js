@@ -93,7 +93,7 @@ function elementwiseGradient(node, index, letter) {
     panels: [
       {caption: ["dy", ""], value: (where) => dy.at(where)},
       ...(ADDED.has(node.operation) ? [] : [
-        {caption: [mask ? "mask" : "slope", text.replace(/^\(|\)$/g, "")], value: slope}]),
+        {caption: [mask ? "mask" : "slope", text.replace(/^\((.*)\)$/, "$1")], value: slope}]),
       {caption: [`d${letter}`, ""], value: (where) => grad.at(where)},
     ],
     signs: ADDED.has(node.operation) ? [text === "1" ? "→" : "× −1 ="] : ["×", "="]};
