@@ -249,6 +249,46 @@ def my_receptive_field(layers):
     return n
 
 
+def my_conv_summary(in_channels, height, width, out_channels, kernel, stride=1, padding=0):
+    x = np.zeros((1, in_channels, height, width))
+    w = np.zeros((out_channels, in_channels, kernel, kernel))
+    _, _, OH, OW = my_conv2d(x, w, None, stride, padding).shape
+    return OH, OW, w.size + out_channels, w[0].size * out_channels * OH * OW
+
+
+def my_dense_parameters(sizes):
+    return sum(np.zeros((o, i)).size + o for i, o in zip(sizes.tolist(), sizes.tolist()[1:]))
+
+
+def my_accuracy(x, t):
+    return sum(list(row).index(max(row)) == k for row, k in zip(x, t)) / len(t)
+
+
+def my_running_statistics(x, mean, var, momentum=0.1):
+    rows = x.transpose(1, 0, 2, 3).reshape(x.shape[1], -1)
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    unbiased = (centred**2).sum(axis=1) / (rows.shape[1] - 1)
+    return mean + momentum * (rows.mean(axis=1) - mean), var + momentum * (unbiased - var)
+
+
+def lrn_sums(values, size):
+    """For each channel c the sum over the channels c - size//2 to c + (size-1)//2."""
+    y = np.zeros(values.shape)
+    for c in range(values.shape[1]):
+        y[:, c] = values[:, max(c - size // 2, 0) : c + (size - 1) // 2 + 1].sum(axis=1)
+    return y
+
+
+def my_local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
+    return x / (k + alpha / size * lrn_sums(x * x, size)) ** beta
+
+
+def my_local_response_norm_backward(dy, x, size, alpha=1e-4, beta=0.75, k=1.0):
+    s = k + alpha / size * lrn_sums(x * x, size)
+    mirrored = lrn_sums((dy * x * s ** (-beta - 1))[:, ::-1], size)[:, ::-1]
+    return dy * s**-beta - 2 * alpha * beta / size * x * mirrored
+
+
 def my_sgd_step(w, dw, v, lr, momentum):
     new = dw + momentum * v
     return w - new * lr, new
@@ -763,6 +803,50 @@ def without_brackets(x, mean, std):
     return x - mean[:, None, None] / std[:, None, None]
 
 
+@wrong("conv_summary", "parameters: The biases are forgotten")
+def weights_alone(in_channels, height, width, out_channels, kernel, stride=1, padding=0):
+    OH, OW, count, macs = my_conv_summary(**locals())
+    return OH, OW, count - out_channels, macs
+
+
+@wrong("conv_summary", "multiplications: .* not of the input")
+def at_each_input(in_channels, height, width, out_channels, kernel, stride=1, padding=0):
+    OH, OW, count, macs = my_conv_summary(**locals())
+    return OH, OW, count, macs // (OH * OW) * height * width
+
+
+@wrong("dense_parameters", "not for each input")
+def biases_of_inputs(sizes):
+    return int((sizes[:-1] * (sizes[1:] + 1)).sum())
+
+
+@wrong("accuracy", "divide by the number of rows")
+def how_many(x, t):
+    return float((x.argmax(axis=1) == t).sum())
+
+
+@wrong("running_statistics", r"var: .*R - 1")
+def biased(x, mean, var, momentum=0.1):
+    found = x.var(axis=(0, 2, 3))
+    right = my_running_statistics(x, mean, var, momentum)[0]
+    return right, (1 - momentum) * var + momentum * found
+
+
+@wrong("running_statistics", "they are swapped")
+def swapped_shares(x, mean, var, momentum=0.1):
+    return my_running_statistics(x, mean, var, 1 - momentum)
+
+
+@wrong("local_response_norm", "divided by size")
+def alpha_of_the_paper(x, size, alpha, beta, k):
+    return my_local_response_norm(x, size, alpha * size, beta, k)
+
+
+@wrong("local_response_norm", "the activity damps")
+def amplified(x, size, alpha, beta, k):
+    return my_local_response_norm(x, size, alpha, -beta, k)
+
+
 @wrong("sgd_step", "against the gradient")
 def ascent(w, dw, v, lr, momentum):
     return w + lr * (momentum * v + dw), momentum * v + dw
@@ -1048,7 +1132,7 @@ def test_other_names_for_arguments_are_understood():
 
 ERRORS = {
     "unknown": (lambda: check(my_relu, "rellu"), ValueError,
-                r"check: like expects one of avg_pool2d, .*winograd, but got 'rellu'"),
+                r"check: like expects one of accuracy, .*winograd, but got 'rellu'"),
     "time limit": (
         lambda: check(my_relu, time_limit=0), ValueError, r"more than 0 seconds, but got 0"),
     "lambda": (lambda: check(lambda x: x), ValueError, r"got '<lambda>'; say which is meant"),

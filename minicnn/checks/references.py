@@ -45,6 +45,7 @@ FUNCTIONS = {
     "dropout": ("x",),
     "im2col": ("x",),
     "linear": ("x", "w", "b"),
+    "local_response_norm": ("x",),
     "max_pool2d": ("x",),
     "relu": ("x",),
     "sigmoid": ("x",),
@@ -228,6 +229,16 @@ class BatchNorm(Forward):
         return {name: value for name, value in args.items() if name in taken}
 
 
+class LocalResponseNorm(Forward):
+    """Local response normalization, with alphas of which more than the last digits can tell."""
+
+    def draw(self, draw, taken):
+        args = super().draw(draw, taken)
+        if args.get("alpha", 1.0) < 0.01:
+            args["alpha"] = 1.0
+        return args
+
+
 class Dropout(Forward):
     """Dropout with the coin already tossed: y = x * mask / (1 - p), mask True where x is kept."""
 
@@ -253,6 +264,7 @@ class Dropout(Forward):
 
 SPECIAL = {
     "batch_norm": BatchNorm, "col2im": Col2im, "cross_entropy": CrossEntropy, "dropout": Dropout,
+    "local_response_norm": LocalResponseNorm,
 }  # fmt: skip
 
 
