@@ -15,10 +15,11 @@ from course import registrar
 import minicnn
 from minicnn import Tensor, models, nn, no_grad, optim
 from minicnn.analysis import receptive_field
-from minicnn.data import DataLoader, load
+from minicnn.data import DataLoader, ImageFolder, extract, load
+from minicnn.data.transforms import CenterCrop
 from minicnn.nn import init
 from minicnn.training import Trainer, cosine, experiments
-from minicnn.training.experiments import committed
+from minicnn.training.experiments import committed, flowers
 from minicnn.training.experiments.cifar import PUBLISHED
 from minicnn.training.transfer import (
     feature_extractor,
@@ -205,6 +206,26 @@ def changes(name):
             p = minicnn.functional.softmax(small()(Tensor(change(x, amount))), 1).numpy()
         sure.append(p[np.arange(len(p)), digits.labels].mean())
     return bool((np.diff(sure) < 0).all() and sure[-1] < sure[0] / 2)
+
+
+@pytest.mark.slow
+def test_nearest_photos_of_flowers(data_dir, tmp_path):
+    """7.1 on a part of the photos, as small as they come: of each kind 20 to learn, 10 to ask."""
+    root = extract(data_dir / "flowers160.tar", tmp_path / "flowers")
+    found = {}
+    for pretrained in (True, False):
+        minicnn.manual_seed(0)
+        extractor = feature_extractor(flowers.squeezenet(pretrained), "features")
+        scale = {"mean": flowers.MEAN, "std": 1 / 255 if pretrained else 0.3}
+        tables = []
+        for part, count in (("train", 20), ("test", 10)):
+            photos = ImageFolder(root / part)
+            kinds = [np.flatnonzero(photos.labels == kind)[:count] for kind in range(5)]
+            some = photos[np.concatenate(kinds)]
+            loader = DataLoader(some, 20, transform=CenterCrop(160), **scale)
+            tables += features(extractor, loader)
+        found[pretrained] = precision_at(5, *tables)
+    assert found[True] > found[False] + 0.1, found
 
 
 @pytest.mark.parametrize("case", CASES)
