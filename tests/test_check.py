@@ -294,6 +294,34 @@ def my_sgd_step(w, dw, v, lr, momentum):
     return w - new * lr, new
 
 
+def my_squeeze_excitation(x, w1, b1, w2, b2):
+    means = np.einsum("nchw->nc", x) / (x.shape[2] * x.shape[3])
+    hidden = means @ w1.T + b1
+    scores = np.where(hidden > 0, hidden, 0) @ w2.T + b2
+    with np.errstate(over="ignore"):
+        return np.einsum("nchw,nc->nchw", x, 1 / (1 + np.exp(-scores)))
+
+
+def my_channel_shuffle(x, groups):
+    order = np.arange(x.shape[1]).reshape(groups, -1).T.ravel()
+    return x[:, order]
+
+
+def my_separable_macs(C, N, kernel, H, W):
+    depthwise, pointwise = np.zeros((C, kernel, kernel)), np.zeros((N, C))
+    return (depthwise.size + pointwise.size) * H * W
+
+
+def my_nearest(references, queries, k):
+    products = queries @ references.T
+    squares = (queries**2).sum(1)[:, None] - 2 * products + (references**2).sum(1)
+    return np.argsort(np.sqrt(squares.clip(0)), axis=1)[:, :k]
+
+
+def my_l2_step(w, dw, lr, weight_decay):
+    return (1 - lr * weight_decay) * w - lr * dw
+
+
 def my_conv_macs(size, in_channels, out_channels, kernel, stride=1, padding=0, groups=1):
     out = my_output_size(size, kernel, stride, padding)
     return out**2 * my_conv_parameters(in_channels // groups, out_channels, kernel, False)
@@ -858,6 +886,46 @@ def averaged_gradients(w, dw, v, lr, momentum):
     return w - lr * v, v
 
 
+@wrong("squeeze_excitation", "sigmoid at the end is missing")
+def unlimited_scale(x, w1, b1, w2, b2):
+    squeezed = np.maximum(x.mean((2, 3)) @ w1.T + b1, 0)
+    return x * (squeezed @ w2.T + b2)[:, :, None, None]
+
+
+@wrong("squeeze_excitation", "mean runs over the batch")
+def one_scale_for_all(x, w1, b1, w2, b2):
+    scale = np.maximum(x.mean((0, 2, 3)) @ w1.T + b1, 0) @ w2.T + b2
+    return x / (1 + np.exp(-scale))[None, :, None, None]
+
+
+@wrong("channel_shuffle", "shuffle back")
+def shuffled_back(x, groups):
+    N, C, H, W = x.shape
+    return x.reshape(N, C // groups, groups, H, W).transpose(0, 2, 1, 3, 4).reshape(x.shape)
+
+
+@wrong("channel_shuffle", "Nothing is shuffled")
+def only_reshaped(x, groups):
+    N, C, H, W = x.shape
+    return x.reshape(N, groups, C // groups, H, W).reshape(N, C, H, W)
+
+
+@wrong("separable_macs", "full convolution")
+def full_convolution(C, N, kernel, H, W):
+    return H * W * C * N * kernel**2
+
+
+@wrong("nearest", "L2 adds up squares")
+def city_blocks(references, queries, k):
+    d = np.abs(queries[:, None] - references[None]).sum(axis=2)
+    return np.argsort(d, axis=1)[:, :k]
+
+
+@wrong("l2_step", "learning rate is forgotten")
+def decayed_apart(w, dw, lr, weight_decay):
+    return w * (1 - weight_decay) - lr * dw
+
+
 @wrong("relu", "Your own code takes the place of this line")
 def blank(x):
     raise NotImplementedError("write it")
@@ -869,6 +937,17 @@ WRONG = {n: w for n, w in WRONG.items() if w[1] in references.NAMES}
 def test_a_size_is_a_whole_number():
     report = check(lambda size, kernel, stride=1: (size - kernel) / stride + 1, "output_size")
     assert report.problem == "returned float64 instead of int64" and "//" in report.hint
+
+
+def test_neighbours_are_positions():
+    """Their distances are no answer, though they may be the same numbers by chance."""
+
+    def distances(references, queries, k):
+        squares = ((queries[:, None] - references[None]) ** 2).sum(axis=2)
+        return np.sort(squares, axis=1)[:, :k]
+
+    report = check(distances, "nearest")
+    assert report.problem == "returned float64 instead of int64" and "np.argsort" in report.hint
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -14,6 +14,7 @@ import numpy as np
 from minicnn import functional
 from minicnn.backends import use_backend
 from minicnn.checks.course import COURSE
+from minicnn.checks.course_nets import NETS
 from minicnn.checks.kernels import KERNELS
 from minicnn.checks.machine import MACHINE
 from minicnn.tensor import Tensor, no_grad
@@ -51,7 +52,7 @@ FUNCTIONS = {
     "sigmoid": ("x",),
     "tanh": ("x",),
 }
-PLAIN = {**COURSE, **KERNELS, **MACHINE}
+PLAIN = {**COURSE, **NETS, **KERNELS, **MACHINE}
 NAMES = (*FUNCTIONS, *(f"{name}_backward" for name in FUNCTIONS), *PLAIN)
 
 

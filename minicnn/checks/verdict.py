@@ -116,6 +116,8 @@ def _judge_array(name, got, expected):
         remedy = "Make arrays with the dtype of the input: np.zeros(shape, x.dtype)"
         if expected.ndim == 0 and expected.dtype.kind == "i":
             remedy = "A whole number is wanted: divide with //, which rounds down"
+        elif expected.dtype.kind == "i" and got.dtype.kind == "f":
+            remedy = "Positions are wanted: np.argsort gives them, np.sort gives the sorted numbers"
         text = f"returned {got.dtype} instead of {expected.dtype}{called}"
         return Problem("dtype", text, remedy)
     return None
