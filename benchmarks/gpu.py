@@ -2,10 +2,10 @@
 
 1. The tests that need a GPU.
 2. compute-sanitizer's memcheck and racecheck on the kernels, where it is installed.
-3. Every rung of the matrix product beside cuBLAS, and of the convolution beside cuDNN, on a few
-   sizes.
+3. Every rung of the matrix product beside cuBLAS on a few sizes.
 4. What minicnn chooses by itself, on each convolution layer of four nets (--all: of two published
    lists, too), forward and both gradients, beside cuDNN in the better of PyTorch's two layouts.
+5. Every rung of the convolution beside cuDNN, on a few layers.
 
 Peers run through PyTorch at the same precision: TF32 off, and on where ours is TF32. Times are
 medians of CUDA events, taken in turns. An error is the largest difference from the float64 result,
@@ -44,7 +44,7 @@ def main(argv=None) -> int:
     from benchmarks import measure, tables
 
     clock = common.Clock(60 * options.minutes)
-    result = {"machine": machine(), "not_run": []}
+    result = {"machine": machine(), "not_run": [], "conv": [], "layers": []}
     if options.no_tests:
         result["not_run"].append("tests and compute-sanitizer: --no-tests was given")
     else:
@@ -52,9 +52,10 @@ def main(argv=None) -> int:
         result["sanitizer"] = sanitizer(clock.left * 0.2, result["not_run"])
     result["matmul"] = measure.matmul_ladder(clock, result["not_run"])
     common.write(result, options.out)  # whatever happens to the next
-    result["conv"] = measure.conv_ladder(clock, result["not_run"])
-    common.write(result, options.out)
+    # What counts comes before the ladder, whose lower rungs take longest.
     result["layers"] = measure.conv_layers(options.all, clock, result["not_run"])
+    common.write(result, options.out)
+    result["conv"] = measure.conv_ladder(clock, result["not_run"])
     result["peak_tflops"] = measure.peaks(result)
 
     path = common.write(result, options.out)

@@ -1,7 +1,8 @@
 """The peers: cuBLAS and cuDNN, as PyTorch calls them.
 
 A convolution is asked for in both of PyTorch's memory layouts, with cudnn.benchmark on, so that
-cuDNN tries its algorithms and keeps the fastest. Work runs on CuPy's stream, where it is timed.
+cuDNN tries its algorithms and keeps the fastest. Their work and ours run on one stream, where it is
+timed.
 """
 
 from __future__ import annotations
@@ -17,12 +18,18 @@ DIRECTIONS = ("forward", "input gradient", "weight gradient")
 
 @contextmanager
 def precision(tf32):
-    """PyTorch with TF32 allowed or forbidden, on CuPy's current stream."""
+    """PyTorch with TF32 allowed or forbidden, on CuPy's stream: a new one, for both.
+
+    CuPy's null stream has no number that PyTorch could be given.
+    """
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = True
-    stream = torch.cuda.ExternalStream(cupy.cuda.get_current_stream().ptr)
-    with torch.cuda.stream(stream), torch.no_grad():
+    stream = cupy.cuda.Stream()
+    theirs = torch.cuda.ExternalStream(stream.ptr)
+    with stream, torch.cuda.stream(theirs), torch.no_grad():
+        if torch.cuda.current_stream().cuda_stream != cupy.cuda.get_current_stream().ptr:
+            raise RuntimeError("PyTorch is not on CuPy's stream: its times would mean nothing")
         yield
 
 

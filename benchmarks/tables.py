@@ -47,8 +47,8 @@ def matmul_table(result):
     sizes = list(dict.fromkeys((r["M"], r["N"], r["K"]) for r in result["matmul"]))
     by_rung = defaultdict(dict)
     for r in result["matmul"]:
-        share = r["cublas_ms"] / r["ms"]
-        by_rung[r["rung"]][r["M"], r["N"], r["K"]] = f"{r['tflops']:.1f} ({share:.0%})"
+        share = f" ({r['cublas_ms'] / r['ms']:.0%})" if r["cublas_ms"] else ""
+        by_rung[r["rung"]][r["M"], r["N"], r["K"]] = f"{r['tflops']:.1f}{share}"
     rows = [[rung, *(of.get(size, "") for size in sizes)] for rung, of in by_rung.items()]
     return markdown(["rung", *("×".join(map(str, size)) for size in sizes)], rows)
 
@@ -59,7 +59,8 @@ def conv_table(result, direction):
     names = list(dict.fromkeys(_layer(r) for r in rows))
     by_rung = defaultdict(dict)
     for r in rows:
-        by_rung[r["algorithm"]][_layer(r)] = f"{r['ms']:.3g} ms ({ratio(r):.2f})"
+        beside = f" ({ratio(r):.2f})" if r["cudnn_ms"] else ""
+        by_rung[r["algorithm"]][_layer(r)] = f"{r['ms']:.3g} ms{beside}"
     body = [[rung, *(of.get(name, "") for name in names)] for rung, of in by_rung.items()]
     return markdown([direction, *names], body)
 
@@ -90,14 +91,14 @@ def sections(result):
     peak = ", ".join(f"{t:.1f} TFLOP/s in {k}" for k, t in result["peak_tflops"].items())
     yield (
         f"{m['device']}, {m['date']}, CUDA {m['cuda_runtime']}, PyTorch {m['torch']}",
-        f"cuBLAS reached {peak} here.",
+        f"cuBLAS reached {peak} here." if peak else result["note"],
     )
     if result["matmul"]:
-        yield "Matrix product: TFLOP/s (share of cuBLAS)", matmul_table(result)
+        yield "Matrix product: TFLOP/s (share of cuBLAS, where it was timed)", matmul_table(result)
     for direction in ("forward", "input gradient", "weight gradient"):
         if result["conv"]:
             yield (
-                f"Convolution, {direction}: time (cuDNN's time over ours)",
+                f"Convolution, {direction}: time (cuDNN's time over ours, where it was timed)",
                 conv_table(result, direction),
             )
     if result["layers"]:

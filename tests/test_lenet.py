@@ -40,7 +40,7 @@ def relative_error(got, expected):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("build", [LeNet, LeNet5_1998])
 def test_all_drawings_agree_on_a_batch(build, dtype, backend, loops):
-    expected = loss_and_gradients(loops, build, dtype)
+    expected = loss_and_gradients(loops, build, np.float64)  # whose rounding is nobody's error
     got = loss_and_gradients(backend, build, dtype)
     assert got.keys() == expected.keys()
     errors = {name: relative_error(got[name], expected[name]) for name in got}

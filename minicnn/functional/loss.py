@@ -262,7 +262,7 @@ def _scores(name, input, reduction):
 
 
 def _as_tensor(value, x):
-    """value as a tensor; what is none yet is put where x lies, and Python's floats take its dtype."""
+    """value as a tensor: what is none yet is put where x lies; Python's floats take its dtype."""
     if isinstance(value, Tensor):
         return value
     return Tensor._wrap(to_device(as_array(value, x.dtype), x.device))
