@@ -567,6 +567,10 @@ def test_a_recording_over_its_budget_opens_what_it_kept(opened, recordings):
             lens = step.into(*index)
             assert numbers(tab, "[data-sum]", "sum")[0] == lens.sum
             assert numbers(tab, "[data-recorded]", "recorded")[0] == lens.recorded
+            if step.operation == "Conv2d":  # the window is framed, though x is a thumbnail
+                top, left = (k - 1 for k in index[2:])
+                (mark,) = tab.evaluate("stepper.lens().marks(0).x")
+                assert mark["rect"] == [top, left, 3, 3]
         press(tab, "Escape", "ArrowRight")
     press(tab, "End")
     assert "8 bits" in tab.locator("[data-role=dy]").inner_text()
