@@ -313,10 +313,12 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
         return self._data.shape
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return self._data.ndim
 
     @property
@@ -326,6 +328,7 @@ class Tensor:
 
     @property
     def dtype(self):
+        """NumPy's: float32, unless it was made otherwise."""
         return self._data.dtype
 
     @property

@@ -1,9 +1,9 @@
-"""The course's numbers, computed: sections 4 and 6 (1 to 3: test_course_basics.py).
+"""The course's numbers, computed: sections 4 and 6 (1 to 3: test_course_basics.py, 8 and the
+published results of 6.23: test_course_cost.py).
 
 A case's id is the number it has in the course. Those marked [*] there are figures in print that do
-not survive the computation: `printed` is what was printed, and the case shows both. Published
-results that are nobody's to compute (competition errors) are not here, and what needs training has
-files of its own.
+not survive the computation: `printed` is what was printed, and the case shows both. What needs
+training has files of its own.
 """
 
 from __future__ import annotations
@@ -409,9 +409,27 @@ def paths():
     return np.allclose(joined, alone.numpy(), rtol=0, atol=1e-12)
 
 
-@fact("6.17-seresnet50", 28_088_024)
-def se():
-    return build("seresnet50").num_parameters()
+@fact("6.16-idle-blocks-pass-all-numbers", {"BasicBlock": False, "PreActBasicBlock": True})
+def pre_activation():
+    """Blocks whose f is 0: behind the sum of 2015 a ReLU stops what is negative."""
+    passed = {}
+    for kind in (models.resnet.BasicBlock, models.preact_resnet.PreActBasicBlock):
+        block = kind(8, 8).eval()
+        init.constant_(block.conv2.weight, 0)
+        x = np.random.default_rng(0).standard_normal((2, 8, 6, 6)).astype(np.float32)
+        with no_grad():
+            passed[kind.__name__] = np.array_equal(block(Tensor(x)).numpy(), x)
+    return passed
+
+
+@fact("6.17", ("seresnet50", 28_088_024), ("more-than-resnet50", 2_530_992),
+      ("by-hand", 2_530_992))  # fmt: skip
+def se(name):
+    more = build("seresnet50").num_parameters()
+    if name == "by-hand":  # S = C / 16; the channels and blocks of each stage
+        stages = {256: 3, 512: 4, 1024: 6, 2048: 3}
+        return sum(n * (2 * C * (C // 16) + C + C // 16) for C, n in stages.items())
+    return more if name == "seresnet50" else more - build("resnet50").num_parameters()
 
 
 @fact("6.17-squeeze-excite-scale", ["AdaptiveAvgPool2d", "Linear", "ReLU", "Linear", "Sigmoid",
@@ -450,6 +468,14 @@ def separable():
     full = cost(nn.Conv2d(C, N, k, padding=1), (C, 14, 14)).macs
     parts = nn.Sequential(nn.Conv2d(C, C, k, padding=1, groups=C), nn.Conv2d(C, N, 1))
     return math.isclose(cost(parts, (C, 14, 14)).macs / full, 1 / N + 1 / k**2)
+
+
+@fact("6.19-work-in-1x1-of-mobilenet_v1", 0.95)
+def pointwise():
+    rows = [row for row in summary("mobilenet_v1").rows if row.macs and row.kind]
+    convs = [row for row in rows if row.kind.startswith("Conv2d")]
+    mixing = sum(row.macs for row in convs if row.layer.endswith("conv_pw"))
+    return round(mixing / sum(row.macs for row in convs), 2)
 
 
 @fact("6.19-channel-shuffle-is-a-transpose", True)

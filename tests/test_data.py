@@ -318,6 +318,21 @@ def test_download_fills_the_cache_once(server, place, capfd):
     assert IMAGES in capfd.readouterr().err  # the progress bar
 
 
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "cifar100"])
+def test_without_leave_nothing_is_fetched(server, place, name):
+    with pytest.raises(DataUnavailableError, match="is neither .*, and download=False") as error:
+        load(name, download=False)
+    assert str(place / "cache" / "data") in str(error.value)
+    assert server.requests == [] and cached_files(place) == []
+    assert len(load("digits", download=False)) == 1437
+
+
+def test_without_leave_the_cache_is_read(server, place):
+    first = load("mnist")
+    np.testing.assert_array_equal(load("mnist", download=False).images, first.images)
+    assert len(server.requests) == 2
+
+
 def test_minicnn_data_without_the_file_falls_through_to_the_cache(monkeypatch, server, place):
     (use_data_folder(monkeypatch, place) / LABELS).unlink()
     np.testing.assert_array_equal(load("mnist").labels, TINY[LABELS])

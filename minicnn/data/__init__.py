@@ -8,7 +8,8 @@
 
 `digits` is part of the package. The others are looked for in the folder that the environment
 variable `MINICNN_DATA` names, then in the cache; else they are downloaded once. `ImageFolder` reads
-pictures of your own; `minicnn.data.transforms` has the usual augmentation.
+pictures of your own; `minicnn.data.transforms` has the usual augmentation, and
+`minicnn.data.scenes` composes clips and scenes of digits.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ NAMES = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 SPLITS = ("train", "test")
 
 
-def load(name: str, split: str = "train", *, size: int | None = None) -> Dataset:
+def load(
+    name: str, split: str = "train", *, size: int | None = None, download: bool = True
+) -> Dataset:
     """One half of a data set.
 
     Parameters
@@ -51,6 +54,9 @@ def load(name: str, split: str = "train", *, size: int | None = None) -> Dataset
         Height and width of an image. `load("digits", size=28)` makes 28x28 images of the 8x8
         ones (each pixel becomes a block of 3x3, with a border of 2 zeros around them all), so
         that nets for MNIST run on them unchanged. Every other set has its own size only.
+    download : bool
+        Whether a set that is not on this machine is fetched; if not, its absence is an error, at
+        once and without a network.
 
     Returns
     -------
@@ -64,7 +70,7 @@ def load(name: str, split: str = "train", *, size: int | None = None) -> Dataset
     DataError
         If a file is not what it must be (checksum, format, labels).
     DataUnavailableError
-        If a file is not there and cannot be downloaded.
+        If a file is not there and cannot, or may not, be downloaded.
     """
     for what, given, known in (("name", name, NAMES), ("split", split, SPLITS)):
         if not isinstance(given, str):
@@ -78,7 +84,7 @@ def load(name: str, split: str = "train", *, size: int | None = None) -> Dataset
     if name.startswith("cifar"):
         from minicnn.data.cifar import load_cifar
 
-        return load_cifar(name, split, size)
+        return load_cifar(name, split, size, download)
     from minicnn.data.mnist import load_mnist
 
-    return load_mnist(name, split, size)
+    return load_mnist(name, split, size, download)

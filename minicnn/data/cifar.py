@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.data import download
 from minicnn.data.archive import walk
 from minicnn.data.dataset import DataError, Dataset
+from minicnn.data.download import find
 
 HOME = "https://www.cs.toronto.edu/~kriz/"
 SIZE = 32
@@ -89,15 +89,16 @@ SOURCES = {
 }  # fmt: skip
 
 
-def load_cifar(name: str, split: str, size: int | None = None) -> Dataset:
+def load_cifar(name: str, split: str, size: int | None, download: bool) -> Dataset:
     """One half of CIFAR-10 or CIFAR-100 as a Dataset; see `minicnn.data.load`."""
     if size not in (None, SIZE):
         raise ValueError(f"load: {name} has images of size {SIZE} only, not {size!r}")
     source = SOURCES[name]
-    images, labels, classes = download.find(
+    images, labels, classes = find(
         HOME + source.archive,
         source.folder,
         lambda content, where: decode(source, split, content, where),
+        download,
     )
     return Dataset(images, labels, classes, name, split)
 

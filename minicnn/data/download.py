@@ -14,7 +14,9 @@ TIMEOUT = 30.0  # seconds of silence
 CHUNK = 1 << 16
 
 
-def find(url: str, folder: str, decode: Callable[[bytes, str], Any]) -> Any:
+def find(
+    url: str, folder: str, decode: Callable[[bytes, str], Any], download: bool = True
+) -> Any:
     """What a file holds: from `MINICNN_DATA/folder`, else from the cache, else from its home.
 
     A file under `MINICNN_DATA` is the user's: a bad one is an error and stays as it is. A bad one
@@ -29,13 +31,15 @@ def find(url: str, folder: str, decode: Callable[[bytes, str], Any]) -> Any:
     decode : callable
         `decode(content, where)` makes the result of the file's bytes, or raises DataError with
         `where`, the file's path or URL, at the head of its message.
+    download : bool
+        Whether its home may be asked.
 
     Raises
     ------
     DataError
         If the user's file, or what its home sends, is not what it must be.
     DataUnavailableError
-        If there is no file and it cannot be downloaded.
+        If there is no file and it cannot, or may not, be downloaded.
     """
     file = url.rpartition("/")[2]
     own = own_file(folder, file)
@@ -52,14 +56,23 @@ def find(url: str, folder: str, decode: Callable[[bytes, str], Any]) -> Any:
             return decode(cached.read_bytes(), str(cached))
         except DataError:
             cached.unlink(missing_ok=True)
+    if not download:
+        raise DataUnavailableError(
+            f"{file} is neither under MINICNN_DATA ({_named()}) nor in {cached.parent}, and "
+            "download=False forbids to fetch it; allow it, or put a good copy there"
+        )
     try:
         return fetch(url, cached, lambda content: decode(content, url))
     except DataError as error:
         raise type(error)(
             f"{error}; {file} is neither under MINICNN_DATA "
-            f"({os.environ.get('MINICNN_DATA') or 'not set'}) nor in {cached.parent}: "
+            f"({_named()}) nor in {cached.parent}: "
             f"try again with a network, or put a good copy at MINICNN_DATA/{folder}/{file}"
         ) from error
+
+
+def _named() -> str:
+    return os.environ.get("MINICNN_DATA") or "not set"
 
 
 def own_file(folder: str, file: str) -> Path | None:

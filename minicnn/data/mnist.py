@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from minicnn.data import download
 from minicnn.data.dataset import DataError, Dataset
+from minicnn.data.download import find as look_up
 from minicnn.data.idx import gunzip, parse_idx
 
 SIZE = 28
@@ -60,20 +60,23 @@ SOURCES = {
 }  # fmt: skip
 
 
-def load_mnist(name: str, split: str, size: int | None = None) -> Dataset:
+def load_mnist(name: str, split: str, size: int | None, download: bool) -> Dataset:
     """One half of MNIST or Fashion-MNIST as a Dataset; see `minicnn.data.load`."""
     if size not in (None, SIZE):
         raise ValueError(f"load: {name} has images of size {SIZE} only, not {size!r}")
     source = SOURCES[name]
-    images = find(source, IMAGES.format(PREFIX[split]))
-    labels = find(source, LABELS.format(PREFIX[split]))
+    images = find(source, IMAGES.format(PREFIX[split]), download)
+    labels = find(source, LABELS.format(PREFIX[split]), download)
     return Dataset(images[:, None], labels, source.classes, name, split)
 
 
-def find(source: Source, file: str) -> np.ndarray:
+def find(source: Source, file: str, download: bool = True) -> np.ndarray:
     """The array of one file, wherever it is found."""
-    return download.find(
-        source.home + file, source.name, lambda content, where: decode(source, file, content, where)
+    return look_up(
+        source.home + file,
+        source.name,
+        lambda content, where: decode(source, file, content, where),
+        download,
     )
 
 
