@@ -510,16 +510,24 @@ def test_threads_of_a_kernel(compiler, opened):
     (launch,) = tab.evaluate("stepper.launchesOf(stepper.model.step.node)"
                              ".filter(l => l.direction === 'forward')")  # fmt: skip
     assert launch["kernel"] == "relu_forward"
-    (read,) = [a for a in launch["accesses"] if a["kind"] == "reads"]
+    assert [b["block"] for b in launch["blocks"]] == [[0, 0, 0]]  # 128 numbers: one block
+    (block,) = launch["blocks"]
+    (read,) = [a for a in block["accesses"] if a["kind"] == "reads"]
     assert read["index"] == read["lanes"] == list(range(32))
     assert read["cost"] == read["least"] == 4  # 32 neighbouring floats: four sectors
     assert tab.locator(".sector").count() == 4 and tab.locator(".sector i.hit").count() == 32
-    if launch["walk"]:  # this machine can step
+    threads = block["threads"]
+    last = launch["block"][0] - 1
+    assert [t["thread"][0] for t in threads] == list(dict.fromkeys([0, 1, 31, 32, last]))
+    assert f"{len(threads)} threads of this block's {last + 1}" in tab.locator("#lens").inner_text()
+    if threads[1]["walk"]:  # this machine can step
+        tab.get_by_role("group", name="Thread").get_by_text("(31,0,0)").click()
+        assert "Thread (31,0,0)" in tab.locator("#lens").inner_text()
         texts = [tab.locator("[data-walk]").inner_text()]
-        for _ in launch["walk"][1:]:
+        for _ in threads[2]["walk"][1:]:
             tab.get_by_label("Next line").click()
             texts.append(tab.locator("[data-walk]").inner_text())
-        assert any("reads x" in text for text in texts), texts
+        assert any("reads x[0, 1, 7, 1]" in text for text in texts), texts  # number 31, NHWC
         assert any("writes y" in text for text in texts), texts
     press(tab, "ArrowRight")  # pooling: neighbours read cells that lie apart
     assert "max_pool_forward" in tab.locator("#lens").inner_text()
@@ -559,6 +567,10 @@ def test_a_recording_over_its_budget_opens_what_it_kept(opened, recordings):
             lens = step.into(*index)
             assert numbers(tab, "[data-sum]", "sum")[0] == lens.sum
             assert numbers(tab, "[data-recorded]", "recorded")[0] == lens.recorded
+            if step.operation == "Conv2d":  # the window is framed, though x is a thumbnail
+                top, left = (k - 1 for k in index[2:])
+                (mark,) = tab.evaluate("stepper.lens().marks(0).x")
+                assert mark["rect"] == [top, left, 3, 3]
         press(tab, "Escape", "ArrowRight")
     press(tab, "End")
     assert "8 bits" in tab.locator("[data-role=dy]").inner_text()

@@ -9,7 +9,8 @@
     steps.into(0, 3, 5, 5)         # one number of its output: window, weights, products, sum
 
 Each of these is an object with the arrays in it, and reads as text in a terminal and as a table in
-a notebook. `minicnn.stepper.terminal.walk(steps)` walks with single keys.
+a notebook. Of a large net some arrays are samples: see `record`.
+`minicnn.stepper.terminal.walk(steps)` walks with single keys.
 
 `kernel_terminal.walk_kernel(walk)` does the same for one thread of a CUDA kernel, line by line: see
 `minicnn.emulator.step`.

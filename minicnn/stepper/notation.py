@@ -1,6 +1,12 @@
-"""Indices, sizes and shapes as formulas write them."""
+"""Names, indices, sizes and shapes as formulas write them."""
 
 from __future__ import annotations
+
+import inspect
+import re
+from functools import cache
+
+from minicnn.tensor import Function
 
 
 def shifted(letter: str, offset: int) -> str:
@@ -25,3 +31,19 @@ def shape_of(step, letter):
 def wanted(step, lines):
     """The equations of those gradients that were computed."""
     return [line for letter, line in lines.items() if step.grads.get(letter) is not None]
+
+
+@cache
+def letters_of(drawing: type, count: int) -> tuple[str, ...]:
+    """The names of an operation's inputs, as its readable `forward` calls them."""
+    for cls in reversed(drawing.__mro__):
+        if issubclass(cls, Function) and cls is not Function and "forward" in vars(cls):
+            names = tuple(inspect.signature(cls.forward).parameters)[1:]
+            if len(names) == count:
+                return names
+    return tuple(f"x{k}" for k in range(count))
+
+
+def snake(name: str) -> str:
+    """"max_pool2d" for "MaxPool2d", and "relu" for "ReLU"."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name).lower()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-import re
-from functools import cache, cached_property
+from functools import cached_property
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +11,8 @@ from minicnn.analysis.cost import macs
 from minicnn.stepper.elementwise import before_activation
 from minicnn.stepper.formula import formula
 from minicnn.stepper.keep import on_cpu
+from minicnn.stepper.notation import letters_of, snake
 from minicnn.stepper.refusals import check_index, no_gradient, not_kept
-from minicnn.tensor import Function
 
 _LONG_NAMES = {"x": "input", "w": "weight", "b": "bias", "t": "target", "add": "shortcut"}
 
@@ -73,7 +71,7 @@ class Step:
         self.site, self.run_by, self.seconds = site, run_by, seconds
         self._dy, self._grads = dy, grads  # as they are kept: see `keep`
         self.operation, self.backend = op.name, op.backend
-        self.letters = _letters(type(op), len(op.shapes))
+        self.letters = letters_of(type(op), len(op.shapes))
         self.partner = None
         self.number, self._list, self._twins = 0, (), []  # set when it joins a list
 
@@ -298,19 +296,3 @@ class Step:
         from minicnn.stepper.html import card
 
         return card(self)
-
-
-@cache
-def _letters(drawing: type, count: int) -> tuple[str, ...]:
-    """The names of an operation's inputs, as its readable `forward` calls them."""
-    for cls in reversed(drawing.__mro__):
-        if issubclass(cls, Function) and cls is not Function and "forward" in vars(cls):
-            names = tuple(inspect.signature(cls.forward).parameters)[1:]
-            if len(names) == count:
-                return names
-    return tuple(f"x{k}" for k in range(count))
-
-
-def snake(name: str) -> str:
-    """"max_pool2d" for "MaxPool2d", and "relu" for "ReLU"."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name).lower()

@@ -138,8 +138,10 @@ class Steps(Sequence):
         title : str
             What the page is about.
         threads : bool
-            Whether to add what the CUDA kernels' threads do, from the emulator (needs a C++
-            compiler; some seconds for each kernel that is compiled for the first time).
+            Whether to add what the CUDA kernels' threads do, from the emulator: of each kernel the
+            first and the last block, of each of these up to five threads and the first warp's
+            accesses. Needs a C++ compiler; some seconds for each kernel that is compiled for the
+            first time.
 
         Returns
         -------

@@ -90,7 +90,7 @@ function marksOn(app, lens, role, index, array) {
   const marks = [];
   if (!lens) return {marks, lead: null};
   const list = lens.marks?.(app.outer(lens))[role] ?? [];
-  const lead = list[0]?.lead?.length ? list[0].lead : null;
+  const lead = list[0]?.lead?.length && array.has(list[0].lead) ? list[0].lead : null;
   for (const {rect, win} of list) if (rect) marks.push({rect, kind: win ? "win" : "hue"});
   if (model.depth === 2 && lens.places && lens.products?.length) {
     const place = app.termPlace(lens);

@@ -15,9 +15,9 @@ from minicnn.stepper.chosen import Path, lenses_at
 from minicnn.stepper.elementwise import TEXTS
 from minicnn.stepper.keep import on_cpu
 from minicnn.stepper.moving_lenses import MOVES, moved_from
+from minicnn.stepper.notation import snake
 from minicnn.stepper.page.encode import Arrays, thumbnail, whole
 from minicnn.stepper.page.lens_data import plain
-from minicnn.stepper.step import snake
 
 FORMAT = "minicnn-steps/1"
 

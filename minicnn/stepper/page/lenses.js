@@ -30,8 +30,14 @@ export function openLens(node, letter, index, image) {
   return lens;
 }
 
-// Over the page's budget: one of the few elements whose lens was put in.
+// Over the budget: one of the few elements whose lens was put in.
 function openStored(node, letter, index) {
   const raw = (node.lenses[letter] ?? []).find((lens) => lens.index.every((k, d) => k === index[d]));
-  return raw ? storedLens(raw) : null;
+  if (!raw) return null;
+  const lens = storedLens(raw);
+  const look = {...CONV_LENSES, Linear: DENSE_LENSES.Linear}[node.operation]?.[letter];
+  if (!look || !node.ours || (node.activation && letter !== "y")) return lens;
+  // Where a sum looks follows from sizes alone; the numbers that it finds there are thumbnails.
+  const {marks, places, labels, outer, describe, empty} = look(node, index);
+  return {...lens, marks, places, labels, outer, describe, empty};
 }

@@ -9,6 +9,7 @@ import { listen } from "./keys.js";
 import { drawLens } from "./lens_panel.js";
 import { Model } from "./model.js";
 import { openLens } from "./lenses.js";
+import { START } from "./threads.js";
 import { drawTimeline } from "./timeline.js";
 
 const SPEED = 1100; // milliseconds a step, when playing
@@ -20,7 +21,7 @@ class App {
     this.pages = {}; // of strips with more than 16 maps
     this.shownOuter = null; // the channel that the lens shows, if one was chosen
     this.drawing = "loops";
-    Object.assign(this, {kernel: null, access: 0, walked: 0}); // what the Threads tab shows
+    Object.assign(this, {kernel: null, ...START}); // what the Threads tab shows
     this.playing = null;
     for (const name of ["draw", "help", "play", "changeTheme"]) this[name] = this[name].bind(this);
   }
@@ -99,7 +100,7 @@ class App {
     this.change(() => {
       this.model.goto(place);
       this.shownOuter = null;
-      Object.assign(this, {access: 0, walked: 0});
+      Object.assign(this, START);
     });
   }
 

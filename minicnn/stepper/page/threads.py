@@ -1,7 +1,8 @@
-"""What the CUDA kernels of a pass do, for the page: one thread line by line, one warp's accesses.
+"""What the CUDA kernels of a pass do, for the page: threads line by line, a warp's accesses.
 
 An operation runs once more, on the recorded inputs, in the emulator; its launches are caught on the
-way, and of each kernel's first one thread 0 is stepped and block 0 is traced.
+way. Of each kernel's first one the page has the first and the last block: in each the accesses of
+the first warp, and the walks of a few threads.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from minicnn.tensor import Tensor, _recorder
 
 LARGEST = 3_000_000  # multiplications, or outputs, of an operation that is run again
 LINES = 160  # of a thread's walk
+LANES = (0, 1, 31, 32)  # threads of a block that are walked, beside its last
 WALKED = 40  # accesses of a warp that are shown, at most
 
 
@@ -91,18 +93,37 @@ def described(operation, direction, kernel, grid, block, args, shared_mem) -> di
         "text": path.read_text(encoding="utf-8"),
         "grid": list(grid), "block": list(block),
     }  # fmt: skip
-    return data | walk_of(kernel, grid, block, args, shared_mem, path.name) | accesses_of(
-        kernel, grid, block, args, shared_mem, path.name)  # fmt: skip
+    launched = kernel, grid, block, args, shared_mem, path.name
+    blocks = list(dict.fromkeys([(0, 0, 0), tuple(n - 1 for n in _three(grid))]))
+    data["blocks"] = [
+        {"block": list(place), "threads": [walk_of(*launched, place, t) for t in _some(block)],
+         **accesses_of(*launched, place)}
+        for place in blocks
+    ]  # fmt: skip
+    return data
 
 
-def walk_of(kernel, grid, block, args, shared_mem, file) -> dict:
-    """The lines that thread 0 executes, each with what it changes, reads and writes."""
+def _three(sizes):
+    return (*sizes, 1, 1)[:3]
+
+
+def _some(block) -> list[tuple]:
+    """A few threads of a block: neighbours, the ends of its first warp, its last."""
+    x, y, z = _three(block)
+    wanted = dict.fromkeys([*(k for k in LANES if k < x * y * z), x * y * z - 1])
+    return [(k % x, k // x % y, k // (x * y)) for k in wanted]
+
+
+def walk_of(kernel, grid, block, args, shared_mem, file, place, thread) -> dict:
+    """The lines that a thread executes, each with what it changes, reads and writes."""
+    found = {"thread": list(thread), "walk": []}
     try:
-        walk = emulator.step(kernel, grid, block, args, shared_mem, limit=4 * LINES)
+        walk = emulator.step(kernel, grid, block, args, shared_mem, block_index=place,
+                             thread=thread, limit=4 * LINES)  # fmt: skip
     except EmulatorError as error:  # not every machine can step
-        return {"walk": [], "stopped": str(error)}
+        return found | {"stopped": str(error)}
     own = [s for s in walk if s.file.endswith(file)]
-    rows = [
+    found["walk"] = [
         {
             "line": s.line, "last": s.last_line,
             "changes": [f"{name} = {text_of(value)}" for name, _, value in s.differences()],
@@ -112,17 +133,17 @@ def walk_of(kernel, grid, block, args, shared_mem, file) -> dict:
         for s in own[:LINES]
     ]  # fmt: skip
     stopped = walk.stopped or (f"after {LINES} lines" if len(own) > LINES else None)
-    return {"walk": rows, "stopped": stopped}
+    return found | {"stopped": stopped}
 
 
-def accesses_of(kernel, grid, block, args, shared_mem, file) -> dict:
-    """What the first warp of block 0 reads and writes, line by line, the first time."""
+def accesses_of(kernel, grid, block, args, shared_mem, file, place) -> dict:
+    """What the first warp of a block reads and writes, line by line, the first time."""
     try:
-        trace = emulator.trace(kernel, grid, block, args, shared_mem, blocks=(0, 0, 0))
+        trace = emulator.trace(kernel, grid, block, args, shared_mem, blocks=place)
     except EmulatorError as error:
         return {"accesses": [], "untraced": str(error)}
     rows, found, seen = trace.accesses, [], set()
-    mine = rows[(rows["thread"] < WARP) & (rows["block"] == 0)]
+    mine = rows[rows["thread"] < WARP]
     numbers, first = np.unique(mine["warp_access"], return_index=True)
     for number, place in sorted(zip(numbers, first), key=lambda pair: pair[1]):
         one, whole = mine[place], trace.warp_accesses[number]
