@@ -77,6 +77,19 @@ def running_statistics(x, mean, var, momentum=0.1):
     return tuple((1 - momentum) * a + momentum * b for a, b in zip((mean, var), found))
 
 
+def overlap(a, b):
+    """Shared area over covered area of boxes (N, 4) of (x, y, width, height), x, y the middle."""
+    low = np.maximum(a[:, :2] - a[:, 2:] / 2, b[:, :2] - b[:, 2:] / 2)
+    high = np.minimum(a[:, :2] + a[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2)
+    shared = (high - low).clip(0).prod(axis=1)
+    return shared / (a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - shared)
+
+
+def pixel_accuracy(x, t):
+    """Share of the pixels whose largest score, of x (N, K, H, W), is that of their class t."""
+    return (x.argmax(axis=1) == t).mean()
+
+
 # ---------------------------------------------------------------------------
 # Their arguments
 # ---------------------------------------------------------------------------
@@ -152,9 +165,38 @@ def _running_statistics(draw):
     return {**args, "momentum": draw(st.sampled_from([0.1, 0.5, 0.25, 1.0]))}
 
 
+@st.composite
+def _overlap(draw):
+    shape = (draw(st.integers(1, 3)), 4)
+    return {name: with_size(draw(arrays(shape))) for name in ("a", "b")}
+
+
+@st.composite
+def _pixel_accuracy(draw):
+    N, K, H, W = (draw(st.integers(1, most)) for most in (2, 4, 3, 3))
+    t = draw(hnp.arrays(np.int64, (N, H, W), elements=st.integers(0, K - 1)))
+    return {"x": draw(arrays((N, K, H, W))), "t": t}
+
+
+def with_size(boxes):
+    """Boxes (N, 4) with widths and heights above 0, changed in place."""
+    sizes = boxes[:, 2:]
+    boxes[:, 2:] = np.where(sizes == 0, 1, np.abs(sizes))
+    return boxes
+
+
 # ---------------------------------------------------------------------------
 # As references
 # ---------------------------------------------------------------------------
+class Boxes(Plain):
+    """A function of two arrays of boxes."""
+
+    def mend(self, args):
+        """The sizes of a box are above 0."""
+        for boxes in args.values():
+            with_size(boxes)
+
+
 COURSE = {
     reference.name: reference
     for reference in (
@@ -164,6 +206,8 @@ COURSE = {
         Plain(dense_parameters, _dense_parameters),
         Plain(grey, _grey),
         Plain(output_size, _output_size),
+        Boxes(overlap, _overlap),
+        Plain(pixel_accuracy, _pixel_accuracy),
         Plain(receptive_field, _receptive_field),
         Plain(running_statistics, _running_statistics, ("mean", "var")),
         Plain(sgd_step, _sgd_step, ("w", "v")),

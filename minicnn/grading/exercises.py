@@ -14,6 +14,7 @@ EXERCISES = {
     "13_after_resnet": ("my_squeeze_excitation", "my_separable_macs", "my_channel_shuffle"),
     "15_cost": ("my_conv_macs", "my_line_fit"),
     "16_gpu_kernels": ("my_saxpy", "my_sectors", "my_transpose", "my_bank_cycles"),
+    "17_beyond_images": ("my_overlap", "my_pixel_accuracy"),
     "18_cpu_speed": ("my_tiled_matmul", "my_winograd"),
 }
 KERNELS = ("my_saxpy", "my_transpose")  # those that are the source of a CUDA kernel
