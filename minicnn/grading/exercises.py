@@ -8,8 +8,14 @@ EXERCISES = {
     "03_pooling": ("my_max_pool2d", "my_avg_pool2d", "my_max_pool2d_backward"),
     "04_autograd": ("my_sigmoid_backward", "my_linear_backward"),
     "05_backprop_conv": ("my_im2col", "my_col2im", "my_conv2d_backward"),
+    "06_lenet": ("my_conv_summary", "my_dense_parameters", "my_accuracy"),
+    "06b_batch_norm_dropout": (
+        "my_batch_norm", "my_batch_norm_backward", "my_running_statistics", "my_dropout",
+        "my_dropout_backward",
+    ),
     "06c_loss_and_learning": ("my_cross_entropy", "my_cross_entropy_backward", "my_sgd_step"),
     "07_vgg16": ("my_conv_parameters",),
+    "09_alexnet_zfnet": ("my_local_response_norm",),
     "10_receptive_fields": ("my_receptive_field",),
 }
 
