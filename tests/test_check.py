@@ -294,6 +294,77 @@ def my_sgd_step(w, dw, v, lr, momentum):
     return w - new * lr, new
 
 
+def my_squeeze_excitation(x, w1, b1, w2, b2):
+    means = np.einsum("nchw->nc", x) / (x.shape[2] * x.shape[3])
+    hidden = means @ w1.T + b1
+    scores = np.where(hidden > 0, hidden, 0) @ w2.T + b2
+    with np.errstate(over="ignore"):
+        return np.einsum("nchw,nc->nchw", x, 1 / (1 + np.exp(-scores)))
+
+
+def my_channel_shuffle(x, groups):
+    order = np.arange(x.shape[1]).reshape(groups, -1).T.ravel()
+    return x[:, order]
+
+
+def my_separable_macs(C, N, kernel, H, W):
+    depthwise, pointwise = np.zeros((C, kernel, kernel)), np.zeros((N, C))
+    return (depthwise.size + pointwise.size) * H * W
+
+
+def my_nearest(references, queries, k):
+    products = queries @ references.T
+    squares = (queries**2).sum(1)[:, None] - 2 * products + (references**2).sum(1)
+    return np.argsort(np.sqrt(squares.clip(0)), axis=1)[:, :k]
+
+
+def my_l2_step(w, dw, lr, weight_decay):
+    return (1 - lr * weight_decay) * w - lr * dw
+
+
+def my_conv_macs(size, in_channels, out_channels, kernel, stride=1, padding=0, groups=1):
+    out = my_output_size(size, kernel, stride, padding)
+    return out**2 * my_conv_parameters(in_channels // groups, out_channels, kernel, False)
+
+
+def my_line_fit(x, y):
+    a, b = np.polyfit(x, y, 1)
+    return a, b, np.corrcoef(x, y)[0, 1]
+
+
+def my_tiled_matmul(a, b, tile):
+    y = np.zeros((a.shape[0], b.shape[1]))
+    for m in range(0, a.shape[0], tile):
+        for k in range(0, a.shape[1], tile):
+            y[m : m + tile] += a[m : m + tile, k : k + tile] @ b[k : k + tile]
+    return y
+
+
+def my_winograd(x, w):
+    m1, m4 = (x[0] - x[2]) * w[0], (x[1] - x[3]) * w[2]
+    m2, m3 = (x[1] + x[2]) * w.sum() / 2, (x[2] - x[1]) * (w[0] - w[1] + w[2]) / 2
+    return np.array([m1 + m2 + m3, m2 - m3 - m4])
+
+
+def my_sectors(addresses):
+    return len({address // 32 for address in addresses.tolist()})
+
+
+def my_bank_cycles(words):
+    busy = [0] * 32
+    for word in set(words.tolist()):
+        busy[word % 32] += 1
+    return max(busy)
+
+
+def my_saxpy(a, x, y):
+    return np.array([a * u + v for u, v in zip(x, y)])
+
+
+def my_transpose(x):
+    return np.stack(list(x), axis=1)
+
+
 @pytest.mark.parametrize("name", references.NAMES)
 def test_right_functions_pass(name, monkeypatch):
     monkeypatch.setattr(search, "EXAMPLES", 50)
@@ -668,6 +739,77 @@ def one_bias(in_channels, out_channels, kernel):
     return out_channels * in_channels * kernel**2 + 1
 
 
+@wrong("conv_macs", "own group alone")
+def groups_forgotten(size, in_channels, out_channels, kernel, stride=1, padding=0, groups=1):
+    return my_conv_macs(size, in_channels, out_channels, kernel, stride, padding)
+
+
+@wrong("conv_macs", "each pixel of the output, not of the input")
+def pixels_of_the_input(size, in_channels, out_channels, kernel):
+    return size**2 * my_conv_parameters(in_channels, out_channels, kernel, False)
+
+
+@wrong("conv_macs", "two for each multiplication")
+def operations(size, in_channels, out_channels, kernel, stride=1, padding=0, groups=1):
+    return 2 * my_conv_macs(size, in_channels, out_channels, kernel, stride, padding, groups)
+
+
+@wrong("line_fit", "through 0")
+def line_through_zero(x, y):
+    return ((x * y).sum() / (x * x).sum(), *my_line_fit(x, y)[1:])
+
+
+@wrong("line_fit", "r is squared")
+def r_squared(x, y):
+    a, b, r = my_line_fit(x, y)
+    return a, b, r * r
+
+
+@wrong("tiled_matmul", "Tiles at the edge are left out")
+def whole_tiles(a, b, tile):
+    y = np.zeros((a.shape[0], b.shape[1]))
+    M, K, N = (v // tile * tile for v in (*a.shape, b.shape[1]))
+    y[:M, :N] = a[:M, :K] @ b[:K, :N]
+    return y
+
+
+@wrong("tiled_matmul", r"add with \+=")
+def tiles_assigned(a, b, tile):
+    for k in range(0, a.shape[1], tile):
+        y = a[:, k : k + tile] @ b[k : k + tile]
+    return y
+
+
+@wrong("winograd", "sign of m4")
+def plus_m4(x, w):
+    return my_winograd(x, w) + np.array([0, 2 * (x[1] - x[3]) * w[2]])
+
+
+@wrong("winograd", "filter is turned around")
+def turned_filter(x, w):
+    return my_winograd(x, w[::-1])
+
+
+@wrong("sectors", "counted for each thread")
+def a_sector_each(addresses):
+    return len(addresses)
+
+
+@wrong("sectors", "from the lowest to the highest")
+def span(addresses):
+    return int(addresses.max() // 32 - addresses.min() // 32 + 1)
+
+
+@wrong("bank_cycles", "handed to all at once")
+def threads_in_a_bank(words):
+    return int(np.bincount(words % 32).max())
+
+
+@wrong("bank_cycles", "banks work side by side")
+def different_words(words):
+    return len(set(words.tolist()))
+
+
 @wrong("receptive_field", "Strides are ignored")
 def without_jump(layers):
     return 1 + int((layers[:, 0] - 1).sum())
@@ -744,6 +886,46 @@ def averaged_gradients(w, dw, v, lr, momentum):
     return w - lr * v, v
 
 
+@wrong("squeeze_excitation", "sigmoid at the end is missing")
+def unlimited_scale(x, w1, b1, w2, b2):
+    squeezed = np.maximum(x.mean((2, 3)) @ w1.T + b1, 0)
+    return x * (squeezed @ w2.T + b2)[:, :, None, None]
+
+
+@wrong("squeeze_excitation", "mean runs over the batch")
+def one_scale_for_all(x, w1, b1, w2, b2):
+    scale = np.maximum(x.mean((0, 2, 3)) @ w1.T + b1, 0) @ w2.T + b2
+    return x / (1 + np.exp(-scale))[None, :, None, None]
+
+
+@wrong("channel_shuffle", "shuffle back")
+def shuffled_back(x, groups):
+    N, C, H, W = x.shape
+    return x.reshape(N, C // groups, groups, H, W).transpose(0, 2, 1, 3, 4).reshape(x.shape)
+
+
+@wrong("channel_shuffle", "Nothing is shuffled")
+def only_reshaped(x, groups):
+    N, C, H, W = x.shape
+    return x.reshape(N, groups, C // groups, H, W).reshape(N, C, H, W)
+
+
+@wrong("separable_macs", "full convolution")
+def full_convolution(C, N, kernel, H, W):
+    return H * W * C * N * kernel**2
+
+
+@wrong("nearest", "L2 adds up squares")
+def city_blocks(references, queries, k):
+    d = np.abs(queries[:, None] - references[None]).sum(axis=2)
+    return np.argsort(d, axis=1)[:, :k]
+
+
+@wrong("l2_step", "learning rate is forgotten")
+def decayed_apart(w, dw, lr, weight_decay):
+    return w * (1 - weight_decay) - lr * dw
+
+
 @wrong("relu", "Your own code takes the place of this line")
 def blank(x):
     raise NotImplementedError("write it")
@@ -755,6 +937,17 @@ WRONG = {n: w for n, w in WRONG.items() if w[1] in references.NAMES}
 def test_a_size_is_a_whole_number():
     report = check(lambda size, kernel, stride=1: (size - kernel) / stride + 1, "output_size")
     assert report.problem == "returned float64 instead of int64" and "//" in report.hint
+
+
+def test_neighbours_are_positions():
+    """Their distances are no answer, though they may be the same numbers by chance."""
+
+    def distances(references, queries, k):
+        squares = ((queries[:, None] - references[None]) ** 2).sum(axis=2)
+        return np.sort(squares, axis=1)[:, :k]
+
+    report = check(distances, "nearest")
+    assert report.problem == "returned float64 instead of int64" and "np.argsort" in report.hint
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -1018,7 +1211,7 @@ def test_other_names_for_arguments_are_understood():
 
 ERRORS = {
     "unknown": (lambda: check(my_relu, "rellu"), ValueError,
-                r"check: like expects one of accuracy, .*tanh_backward, but got 'rellu'"),
+                r"check: like expects one of accuracy, .*winograd, but got 'rellu'"),
     "time limit": (
         lambda: check(my_relu, time_limit=0), ValueError, r"more than 0 seconds, but got 0"),
     "lambda": (lambda: check(lambda x: x), ValueError, r"got '<lambda>'; say which is meant"),

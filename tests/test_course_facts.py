@@ -1,9 +1,9 @@
-"""The course's numbers, computed: sections 4 and 6 (1 to 3: test_course_basics.py).
+"""The course's numbers, computed: sections 4 and 6 (1 to 3: test_course_basics.py, 8 and the
+published results of 6.23: test_course_cost.py).
 
 A case's id is the number it has in the course. Those marked [*] there are figures in print that do
-not survive the computation: `printed` is what was printed, and the case shows both. Published
-results that are nobody's to compute (competition errors) are not here. What needs training is read
-from an experiment's stored results: a table below, and files of its own.
+not survive the computation: `printed` is what was printed, and the case shows both. What needs
+training has files of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from minicnn.analysis import cost, receptive_field, summary
 from minicnn.data import transforms
 from minicnn.models.googlenet import Inception, NaiveInception
 from minicnn.nn import init
-from minicnn.training import experiments
 from minicnn.training.callbacks import ReduceLROnPlateau
 
 CASES = {}
@@ -455,9 +454,27 @@ def paths():
     return np.allclose(joined, alone.numpy(), rtol=0, atol=1e-12)
 
 
-@fact("6.17-seresnet50", 28_088_024)
-def se():
-    return build("seresnet50").num_parameters()
+@fact("6.16-idle-blocks-pass-all-numbers", {"BasicBlock": False, "PreActBasicBlock": True})
+def pre_activation():
+    """Blocks whose f is 0: behind the sum of 2015 a ReLU stops what is negative."""
+    passed = {}
+    for kind in (models.resnet.BasicBlock, models.preact_resnet.PreActBasicBlock):
+        block = kind(8, 8).eval()
+        init.constant_(block.conv2.weight, 0)
+        x = np.random.default_rng(0).standard_normal((2, 8, 6, 6)).astype(np.float32)
+        with no_grad():
+            passed[kind.__name__] = np.array_equal(block(Tensor(x)).numpy(), x)
+    return passed
+
+
+@fact("6.17", ("seresnet50", 28_088_024), ("more-than-resnet50", 2_530_992),
+      ("by-hand", 2_530_992))  # fmt: skip
+def se(name):
+    more = build("seresnet50").num_parameters()
+    if name == "by-hand":  # S = C / 16; the channels and blocks of each stage
+        stages = {256: 3, 512: 4, 1024: 6, 2048: 3}
+        return sum(n * (2 * C * (C // 16) + C + C // 16) for C, n in stages.items())
+    return more if name == "seresnet50" else more - build("resnet50").num_parameters()
 
 
 @fact("6.17-squeeze-excite-scale", ["AdaptiveAvgPool2d", "Linear", "ReLU", "Linear", "Sigmoid",
@@ -498,6 +515,14 @@ def separable():
     return math.isclose(cost(parts, (C, 14, 14)).macs / full, 1 / N + 1 / k**2)
 
 
+@fact("6.19-work-in-1x1-of-mobilenet_v1", 0.95)
+def pointwise():
+    rows = [row for row in summary("mobilenet_v1").rows if row.macs and row.kind]
+    convs = [row for row in rows if row.kind.startswith("Conv2d")]
+    mixing = sum(row.macs for row in convs if row.layer.endswith("conv_pw"))
+    return round(mixing / sum(row.macs for row in convs), 2)
+
+
 @fact("6.19-channel-shuffle-is-a-transpose", True)
 def shuffle():
     x = Tensor(np.arange(2 * 12 * 3 * 3, dtype=np.float32).reshape(2, 12, 3, 3))
@@ -524,33 +549,6 @@ def residuals():
         names = [row.layer for row in summary(name).rows]
         counts[name] = names.count("add()")
     return counts
-
-
-# ---------------------------------------------------------------------------
-# What experiments have stored
-# ---------------------------------------------------------------------------
-# Fact -> (experiment, words in which the claim begins).
-MEASURED = {
-    "2.11-dense-layers-need-more": ("lenet-mlp", "conv"),
-    "4.2-lenet-on-mnist": ("mnist-lenet", "LeNet reaches"),
-    "6.4-relu-and-tanh": ("relu-tanh", "both come to"),
-}
-NOT_YET = {  # experiments without stored results, and why
-    "mnist-lenet": "takes half an hour of a processor: `minicnn experiment mnist-lenet` makes them",
-}
-
-
-@pytest.mark.parametrize("case", [c for c, (name, _) in MEASURED.items() if name not in NOT_YET])
-def test_stored_result(case):
-    name, words = MEASURED[case]
-    claims = experiments.load(name).claims(experiments.committed(name))
-    chosen = [claim for claim in claims if claim.text.startswith(words)]
-    assert chosen and [claim.text for claim in chosen if not claim.holds] == []
-
-
-def test_experiments_without_stored_results_are_those_of_the_list():
-    names = {name for name, _ in MEASURED.values()}
-    assert {name for name in names if experiments.committed(name) is None} == set(NOT_YET)
 
 
 @pytest.mark.parametrize("case", CASES)

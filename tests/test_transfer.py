@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -208,6 +210,24 @@ def test_features_are_what_the_layer_puts_out(layer):
     expected["fc"] = expected[""] = model(x)
     got = feature_extractor(model, layer)(x)
     np.testing.assert_array_equal(got.numpy(), expected[layer].numpy())
+
+
+@pytest.mark.parametrize("layer", range(8))
+@pytest.mark.parametrize("grad", [True, False])
+def test_layers_that_are_put_together_for_speed_are_found_too(layer, grad):
+    """A convolution, its norm and its activation run as one, unless one of them is asked for."""
+    manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU6(),
+        nn.Flatten(), nn.Linear(16, 3), nn.ReLU(),
+    ).eval()  # fmt: skip
+    model[1].running_mean.assign_(np.linspace(-1, 1, 4, dtype=np.float32))
+    x = expected = Tensor(X)
+    for module in list(model)[: layer + 1]:
+        expected = module(expected)
+    with contextlib.nullcontext() if grad else no_grad():
+        got = feature_extractor(model, str(layer))(x)
+    np.testing.assert_allclose(got.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_what_comes_after_does_not_run_and_the_net_is_as_before():

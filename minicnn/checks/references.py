@@ -14,6 +14,9 @@ import numpy as np
 from minicnn import functional
 from minicnn.backends import use_backend
 from minicnn.checks.course import COURSE
+from minicnn.checks.course_nets import NETS
+from minicnn.checks.kernels import KERNELS
+from minicnn.checks.machine import MACHINE
 from minicnn.tensor import Tensor, no_grad
 
 REQUIRED = inspect.Parameter.empty
@@ -49,14 +52,15 @@ FUNCTIONS = {
     "sigmoid": ("x",),
     "tanh": ("x",),
 }
-NAMES = (*FUNCTIONS, *(f"{name}_backward" for name in FUNCTIONS), *COURSE)
+PLAIN = {**COURSE, **NETS, **KERNELS, **MACHINE}
+NAMES = (*FUNCTIONS, *(f"{name}_backward" for name in FUNCTIONS), *PLAIN)
 
 
 @cache
 def reference(name):
     """The reference of this name (one of NAMES)."""
-    if name in COURSE:
-        return COURSE[name]
+    if name in PLAIN:
+        return PLAIN[name]
     base = name.removesuffix("_backward")
     forward = SPECIAL.get(base, Forward)(base)
     return forward if name == base else Backward(forward)

@@ -1,4 +1,4 @@
-"""The exercises of each tutorial: functions to write, and what `check` compares them with."""
+"""The exercises of each tutorial: functions and kernels to write, for `check`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ EXERCISES = {
     "07_vgg16": ("my_conv_parameters",),
     "09_alexnet_zfnet": ("my_local_response_norm",),
     "10_receptive_fields": ("my_receptive_field",),
+    "13_after_resnet": ("my_squeeze_excitation", "my_separable_macs", "my_channel_shuffle"),
+    "15_cost": ("my_conv_macs", "my_line_fit"),
+    "16_gpu_kernels": ("my_saxpy", "my_sectors", "my_transpose", "my_bank_cycles"),
+    "18_cpu_speed": ("my_tiled_matmul", "my_winograd"),
 }
+KERNELS = ("my_saxpy", "my_transpose")  # those that are the source of a CUDA kernel
 
 
 def tutorial_of(name: str) -> str | None:

@@ -8,7 +8,7 @@ a = gamma / sqrt(var + eps) for each filter,
 
 What is computed is the same but for rounding, so this is nobody's business but the clock's. Hence
 all layers run by themselves where somebody watches: while a pass is recorded, or the choices of its
-activations; and on the readable backends.
+activations; and on the readable backends. A layer whose own forward was replaced runs by itself.
 """
 
 from __future__ import annotations
@@ -44,9 +44,11 @@ def in_turn(modules, x, activation=None):
         left.append(activation)
     while left:
         layer = left.popleft()
-        if together and left and _are_one(layer, left[0]):
+        if together and left and _are_one(layer, left[0]) and not _watched(layer, left[0]):
             layer = Folded(layer, left.popleft())
         ending = _ending(left[0]) if together and left and _takes_ending(layer) else None
+        if ending is not None and _watched(layer, left[0]):
+            ending = None
         if ending is not None:
             left.popleft()
             x = layer(x, activation=ending)
@@ -60,6 +62,11 @@ def _together(x):
     watched = recorder is not None and not getattr(recorder, "only_times", False)
     apart = not isinstance(x, Tensor) or backend_on(x.device) in APART
     return not (watched or apart or active_choices.get() is not None)
+
+
+def _watched(*layers):
+    """Whether somebody has put a forward of his own into one of them, to see what it gives."""
+    return any("forward" in vars(layer) for layer in layers if not isinstance(layer, (str, Folded)))
 
 
 def _ending(following):

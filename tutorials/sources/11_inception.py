@@ -213,5 +213,7 @@ for name in ("inception_v4", "inception_resnet_v2"):
 # - 1 × 1 convolutions before the costly filters: 854 to 271 million multiplications.
 # - 6,998,552 parameters, because there is no large dense layer.
 #
+# **Next:** [12 ResNet](12_resnet.ipynb), which made depth itself harmless.
+#
 # **To read:** Lin, Chen, Yan, "Network in network", 2013 (1 × 1, global average pooling); Szegedy
 # et al., "Going deeper with convolutions", 2014.

@@ -232,5 +232,7 @@ print(inspect.getsource(Bottleneck.forward))
 # - Deep plain nets have unsteady gradients; y = x + f(x) keeps them calm, and starts near the copy.
 # - A bottleneck at 256 channels has 69,632 weights in place of 1,179,648.
 #
+# **Next:** [13 After ResNet](13_after_resnet.ipynb): what else can be changed about a net.
+#
 # **To read:** He, Zhang, Ren, Sun, "Deep residual learning for image recognition", 2015; Balduzzi
 # et al., "The shattered gradients problem", 2017.
