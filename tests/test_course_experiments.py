@@ -1,4 +1,5 @@
-"""The course's facts that need a trained net: sections 1, 5, 6.20 and 7 (see test_course_facts.py).
+"""The course's facts that need a trained net: 1.4, 1.5, 2.11, 4.2, 5, 6.4, 6.20 and 7 (the others:
+test_course_facts.py).
 
 What an experiment has measured is read from its stored results. Facts whose experiment has none
 yet are in NOT_YET, each with its reason. The others come from a small net that is trained here.
@@ -38,11 +39,14 @@ fact = registrar(CASES)
 # ---------------------------------------------------------------------------
 # Fact -> (experiment, words in which its claims begin).
 MEASURED = {
+    "2.11-dense-layers-need-more-parameters": ("lenet-mlp", "conv"),
+    "4.2-lenet-on-mnist": ("mnist-lenet", "LeNet reaches"),
     "5.1-conv-dropout-closes-the-gap": ("cifar", "5.1"),
     "5.2-batch-norm-without-it-overfits-most": ("cifar", "5.2"),
     "5.3-l2-without-it-does-not-help": ("cifar", "5.3"),
     "5.4-depth-and-width": ("cifar", "5.4"),
     "5.5-deeper-trains-slower": ("cifar", "5.5"),
+    "6.4-relu-and-tanh": ("relu-tanh", "both come to"),
     "6.20-later-proposals-are-better": ("nas", "the controller's last"),
     "6.20-all-proposals-are-better": ("nas", "all its"),
     "6.20-the-best-cell-is-better": ("nas", "the best cell"),
@@ -51,6 +55,7 @@ MEASURED = {
     "7.3-from-scratch-is-worse-with-few-photos": ("flowers", "a net from scratch"),
 }
 NOT_YET = {  # experiments without stored results, and why
+    "mnist-lenet": "takes half an hour of a processor: `minicnn experiment mnist-lenet` makes them",
     "cifar": "takes hours of a processor: `minicnn experiment cifar` makes them",
     "flowers": "takes an hour of a processor: `minicnn experiment flowers` makes them",
 }

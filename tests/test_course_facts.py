@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,8 +20,10 @@ import minicnn
 from minicnn import Tensor, models, nn, no_grad
 from minicnn import functional as F
 from minicnn.analysis import cost, receptive_field, summary
+from minicnn.data import transforms
 from minicnn.models.googlenet import Inception, NaiveInception
 from minicnn.nn import init
+from minicnn.training.callbacks import ReduceLROnPlateau
 
 CASES = {}
 fact = registrar(CASES)
@@ -209,6 +212,47 @@ def normalized_first():
     return [kind for kind in kinds if kind in ("LocalResponseNorm", "MaxPool2d")]
 
 
+@fact("6.3-the-orders-differ", True)
+def orders():
+    x = Tensor(np.abs(np.random.default_rng(0).standard_normal((1, 16, 13, 13))) * 50)
+
+    def norm(t):
+        return F.local_response_norm(t, 5, alpha=5e-4, beta=0.75, k=2.0)
+
+    paper, lecture = F.max_pool2d(norm(x), 3, 2), norm(F.max_pool2d(x, 3, 2))
+    return bool(np.abs(paper.numpy() - lecture.numpy()).mean() > 0.1 * paper.numpy().mean())
+
+
+@fact(
+    "6.4",
+    ("activations", {"ReLU"}),
+    ("normalization", [(5, 5e-4, 0.75, 2.0)] * 2),  # the paper's alpha is a fifth of that
+    ("dropout", [0.5, 0.5]),
+    ("crops", (3, 224, 224)),
+    ("lighting", 0.1),
+    ("a-tenth-on-a-plateau", 1e-3),
+)
+def recipe(name):
+    modules = [m for _, m in build("alexnet_2012").named_modules()]
+    if name == "a-tenth-on-a-plateau":
+        rule = ReduceLROnPlateau(factor=0.1, patience=1)
+        trainer = SimpleNamespace(history=[{"val_loss": 1.0}], lr_factor=1.0)
+        for _ in range(2):
+            rule.after_epoch(trainer)
+        return round(1e-2 * trainer.lr_factor, 12)
+    crop = transforms.RandomCrop(224)
+    x = np.zeros((1, 3, 256, 256), np.float32)
+    return {
+        "activations": {type(m).__name__ for m in modules
+                        if isinstance(m, (nn.ReLU, nn.Tanh, nn.Sigmoid))},
+        "normalization": [(m.size, m.alpha, m.beta, m.k) for m in modules
+                          if isinstance(m, nn.LocalResponseNorm)],
+        "dropout": [m.p for m in modules if isinstance(m, nn.Dropout)],
+        "crops": crop(x, np.random.default_rng(0)).shape[1:],
+        "lighting": transforms.PCALighting().std,
+    }[name]  # fmt: skip
+
+
 @fact("6.5", ("zfnet-conv1", (7, 7, 2)), ("zfnet-parameters", 62_357_608),
       ("zfnet-parameters-512-1024-512", 107_627_624))  # fmt: skip
 def zfnet(name):
@@ -268,9 +312,10 @@ def vgg_c():
     return kernels.count((1, 1))
 
 
-@fact("6.8-fc7-features", 4096)
-def fc7():
-    return [row.shape for row in summary("vgg16").rows if row.kind == "Linear"][1][0]
+@fact("6.8", ("fc7-features-of-vgg16", 4096), ("fc7-features-of-alexnet_2012", 4096))
+def fc7(name):
+    rows = summary(name.removeprefix("fc7-features-of-")).rows
+    return [row.shape for row in rows if row.kind == "Linear"][1][0]
 
 
 @fact("6.9", ("naive-inception-channels", 672), ("naive-inception-multiplications", 854_196_224),

@@ -252,5 +252,7 @@ steps.into(0, 0, 1, 2)
 # **Try:** `minicnn step-kernel conv/im2col.cu --thread 3` walks through im2col on a (pretended)
 # GPU, where each number of `col` has a thread of its own.
 #
+# **Next:** [06 LeNet](06_lenet.ipynb), the first net that is put together of all these parts.
+#
 # **To read:** Chellapilla, Puri, Simard, "High performance convolutional neural networks for
 # document processing", 2006 (im2col's first appearance).

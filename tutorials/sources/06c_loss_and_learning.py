@@ -9,7 +9,8 @@
 # of all; watch momentum run down a valley; and start a deep net so that it neither dies nor
 # explodes.
 #
-# **You need** [04](04_autograd.ipynb). Three exercises; half an hour.
+# **You need** [04](04_autograd.ipynb), and a net to think of: [06](06_lenet.ipynb). Three
+# exercises; half an hour.
 
 # %%
 import inspect
@@ -244,7 +245,8 @@ print("weights:", round(float(layer.weight.numpy().std()), 5), "  √(2 / 576):"
 # - Momentum adds up what stays and cancels what swings; with 0.9, steps are ten times as long.
 # - He: variance 2/n, so that 30 layers keep their scale.
 #
-# **Next:** [10 Receptive fields](10_receptive_fields.ipynb).
+# **Next:** [09 AlexNet and ZFNet](09_alexnet_zfnet.ipynb), the net that made all this known; or at
+# once [10 Receptive fields](10_receptive_fields.ipynb).
 #
 # **To read:** Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
 # networks", 2010; He, Zhang, Ren, Sun, "Delving deep into rectifiers", 2015; Sutskever et al., "On
