@@ -12,6 +12,7 @@ EXERCISES = {
     "07_vgg16": ("my_conv_parameters",),
     "10_receptive_fields": ("my_receptive_field",),
     "13_after_resnet": ("my_squeeze_excitation", "my_separable_macs", "my_channel_shuffle"),
+    "14_transfer_learning": ("my_nearest",),
 }
 
 
