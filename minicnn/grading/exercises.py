@@ -10,6 +10,7 @@ EXERCISES = {
     "05_backprop_conv": ("my_im2col", "my_col2im", "my_conv2d_backward"),
     "06c_loss_and_learning": ("my_cross_entropy", "my_cross_entropy_backward", "my_sgd_step"),
     "07_vgg16": ("my_conv_parameters",),
+    "08_cifar_experiments": ("my_l2_step",),
     "10_receptive_fields": ("my_receptive_field",),
     "13_after_resnet": ("my_squeeze_excitation", "my_separable_macs", "my_channel_shuffle"),
     "14_transfer_learning": ("my_nearest",),

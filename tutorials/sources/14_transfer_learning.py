@@ -151,7 +151,7 @@ for name, net in (("trained", trained), ("random", random)):
 
 # %%
 def seen_by(net, images):
-    """For each layer: means of its maps (N, C), their maxima and where those are."""
+    """For each layer: means of its maps (N, C), their maxima in the middle, and where those are."""
     found = {k: [] for k in LAYERS}
     with no_grad():
         for start in range(0, len(images), 20):
@@ -159,10 +159,11 @@ def seen_by(net, images):
             for k, layer in enumerate(net.features):
                 y = layer(y)
                 if k in LAYERS:
-                    maps = y.numpy()
-                    flat = maps.reshape(*maps.shape[:2], -1)
-                    place = np.stack(np.unravel_index(flat.argmax(2), maps.shape[2:]), -1)
-                    found[k].append((flat.mean(2), flat.max(2), place))
+                    maps, q = y.numpy(), y.shape[2] // 4
+                    inner = maps[:, :, q:-q, q:-q]  # whose fields lie in the picture, or nearly
+                    flat = inner.reshape(*maps.shape[:2], -1)
+                    place = q + np.stack(np.unravel_index(flat.argmax(2), inner.shape[2:]), -1)
+                    found[k].append((maps.mean(axis=(2, 3)), flat.max(2), place))
     return {k: [np.concatenate(p) for p in zip(*parts)] for k, parts in found.items()}
 
 
@@ -192,22 +193,26 @@ def patch(k, n, place):
     return as_picture(cut, max(1, side // 40))
 
 
-fig, axes = plt.subplots(2 * len(LAYERS), 6, figsize=(4.6, 1.56 * len(LAYERS)))
+fig, axes = plt.subplots(2 * len(LAYERS), 6, figsize=(4.2, 1.5 * len(LAYERS)))
 for row, (k, name) in enumerate(LAYERS.items()):
     _, top, place = answers[k]
+    order = np.argsort(-top, axis=0)[:6]  # the six photos that each unit likes best
+    kinds = (t_test[order] == np.arange(5)[:, None, None]).sum(axis=1).max(axis=0)
+    kinds[np.sort(top, axis=0)[-6] <= 0] = 0  # likes fewer than six
+    print(f"{name:10} five of the best six are of a kind: {(kinds >= 5).mean():4.0%} of its maps")
     peaks = np.sort(top, axis=0)[-6:].mean(axis=0) / (top.mean(axis=0) + 1e-6)
-    for which, unit in enumerate(np.argsort(-peaks)[:2]):  # answer few photos, and those strongly
-        best = np.argsort(-top[:, unit])[:6]
-        for ax, n in zip(axes[2 * row + which], best):
-            ax.imshow(patch(k, n, place[n, unit]))
+    for which, unit in enumerate(np.lexsort((-peaks, -kinds))[:2]):
+        for ax, n in zip(axes[2 * row + which], order[:, unit]):
+            ax.imshow(patch(k, n, place[n, unit]), interpolation="nearest")
             ax.axis("off")
         axes[2 * row + which, 0].set_title(f"{name}, map {unit}", fontsize=7, loc="left", pad=2)
 fig.subplots_adjust(wspace=0.05, hspace=0.35)
 
 # %% [markdown]
-# Read it from the top down: colours and edges first, then textures and parts of things, at the end
-# large pieces of the picture. Nobody has told the net to work in this order. (Of digits the net can
-# show strokes, corners and loops.)
+# Shown are the two maps of each layer whose best photos agree most in kind. From the top down:
+# colours and edges, then petals of a colour, then whole blossoms. The deeper, the more maps like
+# one kind, and nobody has told the net of these kinds. (Of digits it can show strokes, corners and
+# loops, and with so few of them the shares go up and down.)
 #
 # ## 3 Nearest neighbours in its eyes
 #
@@ -258,12 +263,12 @@ if FLOWERS:
 # %%
 from minicnn.training.transfer import nearest_neighbors
 
-fig, axes = plt.subplots(3, 6, figsize=(6, 3.1))
+fig, axes = plt.subplots(3, 6, figsize=(5, 2.7))
 found, _ = nearest_neighbors(*tables["trained features"], 5)
 for row, query in enumerate((2, 45, 85)):
     shown = [(x_test[query], t_test[query])] + [(x[n], t[n]) for n in found[query]]
     for k, (ax, (image, kind)) in enumerate(zip(axes[row], shown)):
-        ax.imshow(as_picture(image, max(1, H // 60)))
+        ax.imshow(as_picture(image, max(1, H // 50)), interpolation="nearest")
         right = kind == t_test[query]
         ax.set_title(CLASSES[kind] + ("?" if not k else ""), fontsize=7, pad=2,
                      color="black" if not k else COLORS[0] if right else COLORS[1])  # fmt: skip
@@ -420,7 +425,7 @@ for (name, (values, change)), top, ax in zip(CHANGES.items(), *axes):
     versions = [np.stack([change(x_test[n], v) for v in values]) for n in examples]
     curves = [chances(v, t_test[n]) for v, n in zip(versions, examples)]
     strip = np.concatenate(versions[0][[0, 3, 6]], axis=2)
-    top.imshow(as_picture(strip, max(1, H // 80)))
+    top.imshow(as_picture(strip, max(1, H // 50)), interpolation="nearest")
     top.axis("off")
     top.set_title(name, fontsize=10)
     for curve, n, color in zip(curves, examples, COLORS):
@@ -435,9 +440,10 @@ for name, curve in effect.items():
 
 # %% [markdown]
 # Black is the mean of the five. (They are photos the net is sure of; others would start lower.)
-# Small changes hardly matter, large ones do. Against shifts and scales nothing protects the net but
-# pooling and what it saw in training; that is why *augmentation* pays: changed copies of the photos
-# in training.
+# Small changes hardly matter, large ones do. Some lines rise again at the end: a picture that is
+# mostly another photo may happen to look like the right kind. Against shifts and scales nothing
+# protects the net but pooling and what it saw in training; that is why *augmentation* pays: changed
+# copies of the photos in training.
 #
 # ## 6 Way 2: all weights learn on
 #
