@@ -4,7 +4,7 @@
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help demo test lint tutorials bench gpu clean
+.PHONY: help demo test lint tutorials docs bench gpu clean
 .NOTPARALLEL:
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make test   run the tests, all but the slow ones"
 	@echo "make lint   check the code's style"
 	@echo "make tutorials  run the notebooks whose text has changed (ARGS=--all for all), and keep them"
+	@echo "make docs   the tutorials and every public name as pages: build/docs/index.html"
 	@echo "make bench  time nets on this machine's CPU beside PyTorch (20 minutes; ARGS=--quick for 5)"
 	@echo "make gpu    test and time the kernels on this machine's GPU (9 minutes; ARGS=--all for more)"
 	@echo "make clean  remove what the others made, .venv included"
@@ -25,10 +26,14 @@ test: .venv/test
 
 lint: .venv/lint
 	.venv/bin/python -m ruff check .
-	.venv/bin/codespell README.md tutorials/sources tutorials/*.md
+	.venv/bin/codespell README.md tutorials/sources tutorials/reference tutorials/*.md
 
 tutorials: .venv/tutorials
 	.venv/bin/python tutorials/build.py $(ARGS)
+
+docs: .venv/docs
+	.venv/bin/python -m sphinx -E -q -W --keep-going -d build/doctrees \
+	    -c tutorials/reference tutorials build/docs
 
 bench: .venv/bench
 	.venv/bin/python -m benchmarks.cpu $(ARGS)
@@ -81,6 +86,11 @@ clean:
 .venv/tutorials: setup.py pyproject.toml .venv/made
 	@echo "Installing minicnn and Jupyter's machinery into .venv"
 	@$(PIP) --editable ".[tutorials,emulator]"
+	@touch .venv/minicnn $@
+
+.venv/docs: setup.py pyproject.toml .venv/made
+	@echo "Installing minicnn and Sphinx into .venv"
+	@$(PIP) --editable ".[docs]"
 	@touch .venv/minicnn $@
 
 .venv/bench: setup.py pyproject.toml .venv/made

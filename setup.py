@@ -45,6 +45,7 @@ setup(
         # JPEG and PNG files: minicnn.data.ImageFolder.
         "images": ["pillow>=11"],
         "tutorials": ["ipykernel", "jupytext", "matplotlib", "nbclient", "nbformat"],
+        "docs": ["sphinx>=8.2", "myst-nb", "furo"],
         "test": ["pytest>=8", "pytest-xdist", "build", "pillow>=11"],
         # The page's tests, beside a Chromium that is installed already.
         "browser": ["playwright"],

@@ -51,9 +51,9 @@ def main(argv=None) -> int:
     if not options.quick:
         result["scaling"] = scaling(options, clock, result["not_run"])
         result["layers"] = conv_layers(options, clock, result["not_run"])
-    path = common.write(result, options.out)
-    print(cpu_tables.report(result))
-    print(f"\nwritten: {path}")
+    path, report = common.write(result, options.out), cpu_tables.report(result)
+    path.with_suffix(".md").write_text(report + "\n", encoding="utf-8")
+    print(f"{report}\n\nwritten: {path}, and these tables beside it")
     return 1 if cpu_tables.wrong(result) else 0
 
 

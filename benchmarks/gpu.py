@@ -51,7 +51,9 @@ def main(argv=None) -> int:
         result["tests"] = gpu_tests(clock.left * 0.35)
         result["sanitizer"] = sanitizer(clock.left * 0.2, result["not_run"])
     result["matmul"] = measure.matmul_ladder(clock, result["not_run"])
+    common.write(result, options.out)  # whatever happens to the next
     result["conv"] = measure.conv_ladder(clock, result["not_run"])
+    common.write(result, options.out)
     result["layers"] = measure.conv_layers(options.all, clock, result["not_run"])
     result["peak_tflops"] = measure.peaks(result)
 

@@ -54,16 +54,20 @@ __device__ __forceinline__ Lanes through(Lanes dy, const real* y, long long i, i
     return activation == ACTIVATION_RELU6 ? select(here < 6, kept, Lanes(0)) : kept;
 }
 
-// finished() as a call, for kernels with dozens of sums in a thread: unrolled, their code would
-// hold every activation as often. (Templates are compiled only where they are used.)
-template <typename T>
-__device__ __noinline__ T call_finished(T z, const T* add, long long i, int activation)
+// finished() for kernels with dozens of sums in a thread: unrolled, their code would hold every
+// activation as often. What is more than a comparison is a call. (Templates are compiled only where
+// they are used.)
+template <typename Z>
+__device__ __noinline__ Z call_activate(Z z, int activation)
 {
-    return finished(z, add, i, activation);
+    return activate(z, activation);
 }
 
-template <typename T>
-__device__ __forceinline__ T finished_by_call(T z, const T* add, long long i, int activation)
+template <typename Z, typename T>
+__device__ __forceinline__ Z finished_by_call(Z z, const T* add, long long i, int activation)
 {
-    return add || activation != ACTIVATION_NONE ? call_finished(z, add, i, activation) : z;
+    if (add) z += load_lanes(add + i);
+    if (activation == ACTIVATION_NONE) return z;
+    if (activation == ACTIVATION_RELU) return select(z <= 0, Z(0), z);
+    return call_activate(z, activation);
 }

@@ -86,7 +86,6 @@ class Function:
     parents: tuple = ()
     saved: tuple = ()
     walked = False  # True once backward has been here
-    kept = False  # True if a recorder keeps what was saved
 
     def forward(self, *arrays):
         """Compute the output array from the input arrays."""
@@ -130,7 +129,6 @@ class Function:
         else:
             op.saved = ()
         if (recorder := _recorder.get()) is not None:
-            op.kept = True
             recorder.forward(op, inputs, output)
         return output
 
@@ -315,10 +313,12 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
         return self._data.shape
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return self._data.ndim
 
     @property
@@ -328,6 +328,7 @@ class Tensor:
 
     @property
     def dtype(self):
+        """NumPy's: float32, unless it was made otherwise."""
         return self._data.dtype
 
     @property
@@ -470,8 +471,7 @@ def _walk(root: Tensor, grad):
         if recorder is not None:
             recorder.backward(entry, dy, grads)
         entry.walked = True
-        if not entry.kept:
-            entry.saved = ()
+        entry.saved = ()
     for leaf, dx in arrived.items():
         # Never in place: two leaves may have been handed the same array.
         leaf.grad = Tensor._wrap(dx if leaf.grad is None else _not_scalar(leaf.grad._data + dx))

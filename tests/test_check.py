@@ -249,6 +249,46 @@ def my_receptive_field(layers):
     return n
 
 
+def my_conv_summary(in_channels, height, width, out_channels, kernel, stride=1, padding=0):
+    x = np.zeros((1, in_channels, height, width))
+    w = np.zeros((out_channels, in_channels, kernel, kernel))
+    _, _, OH, OW = my_conv2d(x, w, None, stride, padding).shape
+    return OH, OW, w.size + out_channels, w[0].size * out_channels * OH * OW
+
+
+def my_dense_parameters(sizes):
+    return sum(np.zeros((o, i)).size + o for i, o in zip(sizes.tolist(), sizes.tolist()[1:]))
+
+
+def my_accuracy(x, t):
+    return sum(list(row).index(max(row)) == k for row, k in zip(x, t)) / len(t)
+
+
+def my_running_statistics(x, mean, var, momentum=0.1):
+    rows = x.transpose(1, 0, 2, 3).reshape(x.shape[1], -1)
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    unbiased = (centred**2).sum(axis=1) / (rows.shape[1] - 1)
+    return mean + momentum * (rows.mean(axis=1) - mean), var + momentum * (unbiased - var)
+
+
+def lrn_sums(values, size):
+    """For each channel c the sum over the channels c - size//2 to c + (size-1)//2."""
+    y = np.zeros(values.shape)
+    for c in range(values.shape[1]):
+        y[:, c] = values[:, max(c - size // 2, 0) : c + (size - 1) // 2 + 1].sum(axis=1)
+    return y
+
+
+def my_local_response_norm(x, size, alpha=1e-4, beta=0.75, k=1.0):
+    return x / (k + alpha / size * lrn_sums(x * x, size)) ** beta
+
+
+def my_local_response_norm_backward(dy, x, size, alpha=1e-4, beta=0.75, k=1.0):
+    s = k + alpha / size * lrn_sums(x * x, size)
+    mirrored = lrn_sums((dy * x * s ** (-beta - 1))[:, ::-1], size)[:, ::-1]
+    return dy * s**-beta - 2 * alpha * beta / size * x * mirrored
+
+
 def my_sgd_step(w, dw, v, lr, momentum):
     new = dw + momentum * v
     return w - new * lr, new
@@ -280,6 +320,49 @@ def my_nearest(references, queries, k):
 
 def my_l2_step(w, dw, lr, weight_decay):
     return (1 - lr * weight_decay) * w - lr * dw
+
+
+def my_conv_macs(size, in_channels, out_channels, kernel, stride=1, padding=0, groups=1):
+    out = my_output_size(size, kernel, stride, padding)
+    return out**2 * my_conv_parameters(in_channels // groups, out_channels, kernel, False)
+
+
+def my_line_fit(x, y):
+    a, b = np.polyfit(x, y, 1)
+    return a, b, np.corrcoef(x, y)[0, 1]
+
+
+def my_tiled_matmul(a, b, tile):
+    y = np.zeros((a.shape[0], b.shape[1]))
+    for m in range(0, a.shape[0], tile):
+        for k in range(0, a.shape[1], tile):
+            y[m : m + tile] += a[m : m + tile, k : k + tile] @ b[k : k + tile]
+    return y
+
+
+def my_winograd(x, w):
+    m1, m4 = (x[0] - x[2]) * w[0], (x[1] - x[3]) * w[2]
+    m2, m3 = (x[1] + x[2]) * w.sum() / 2, (x[2] - x[1]) * (w[0] - w[1] + w[2]) / 2
+    return np.array([m1 + m2 + m3, m2 - m3 - m4])
+
+
+def my_sectors(addresses):
+    return len({address // 32 for address in addresses.tolist()})
+
+
+def my_bank_cycles(words):
+    busy = [0] * 32
+    for word in set(words.tolist()):
+        busy[word % 32] += 1
+    return max(busy)
+
+
+def my_saxpy(a, x, y):
+    return np.array([a * u + v for u, v in zip(x, y)])
+
+
+def my_transpose(x):
+    return np.stack(list(x), axis=1)
 
 
 @pytest.mark.parametrize("name", references.NAMES)
@@ -656,6 +739,77 @@ def one_bias(in_channels, out_channels, kernel):
     return out_channels * in_channels * kernel**2 + 1
 
 
+@wrong("conv_macs", "own group alone")
+def groups_forgotten(size, in_channels, out_channels, kernel, stride=1, padding=0, groups=1):
+    return my_conv_macs(size, in_channels, out_channels, kernel, stride, padding)
+
+
+@wrong("conv_macs", "each pixel of the output, not of the input")
+def pixels_of_the_input(size, in_channels, out_channels, kernel):
+    return size**2 * my_conv_parameters(in_channels, out_channels, kernel, False)
+
+
+@wrong("conv_macs", "two for each multiplication")
+def operations(size, in_channels, out_channels, kernel, stride=1, padding=0, groups=1):
+    return 2 * my_conv_macs(size, in_channels, out_channels, kernel, stride, padding, groups)
+
+
+@wrong("line_fit", "through 0")
+def line_through_zero(x, y):
+    return ((x * y).sum() / (x * x).sum(), *my_line_fit(x, y)[1:])
+
+
+@wrong("line_fit", "r is squared")
+def r_squared(x, y):
+    a, b, r = my_line_fit(x, y)
+    return a, b, r * r
+
+
+@wrong("tiled_matmul", "Tiles at the edge are left out")
+def whole_tiles(a, b, tile):
+    y = np.zeros((a.shape[0], b.shape[1]))
+    M, K, N = (v // tile * tile for v in (*a.shape, b.shape[1]))
+    y[:M, :N] = a[:M, :K] @ b[:K, :N]
+    return y
+
+
+@wrong("tiled_matmul", r"add with \+=")
+def tiles_assigned(a, b, tile):
+    for k in range(0, a.shape[1], tile):
+        y = a[:, k : k + tile] @ b[k : k + tile]
+    return y
+
+
+@wrong("winograd", "sign of m4")
+def plus_m4(x, w):
+    return my_winograd(x, w) + np.array([0, 2 * (x[1] - x[3]) * w[2]])
+
+
+@wrong("winograd", "filter is turned around")
+def turned_filter(x, w):
+    return my_winograd(x, w[::-1])
+
+
+@wrong("sectors", "counted for each thread")
+def a_sector_each(addresses):
+    return len(addresses)
+
+
+@wrong("sectors", "from the lowest to the highest")
+def span(addresses):
+    return int(addresses.max() // 32 - addresses.min() // 32 + 1)
+
+
+@wrong("bank_cycles", "handed to all at once")
+def threads_in_a_bank(words):
+    return int(np.bincount(words % 32).max())
+
+
+@wrong("bank_cycles", "banks work side by side")
+def different_words(words):
+    return len(set(words.tolist()))
+
+
 @wrong("receptive_field", "Strides are ignored")
 def without_jump(layers):
     return 1 + int((layers[:, 0] - 1).sum())
@@ -675,6 +829,50 @@ def mean_of_channels(x):
 @wrong("standardize", "needs its brackets")
 def without_brackets(x, mean, std):
     return x - mean[:, None, None] / std[:, None, None]
+
+
+@wrong("conv_summary", "parameters: The biases are forgotten")
+def weights_alone(in_channels, height, width, out_channels, kernel, stride=1, padding=0):
+    OH, OW, count, macs = my_conv_summary(**locals())
+    return OH, OW, count - out_channels, macs
+
+
+@wrong("conv_summary", "multiplications: .* not of the input")
+def at_each_input(in_channels, height, width, out_channels, kernel, stride=1, padding=0):
+    OH, OW, count, macs = my_conv_summary(**locals())
+    return OH, OW, count, macs // (OH * OW) * height * width
+
+
+@wrong("dense_parameters", "not for each input")
+def biases_of_inputs(sizes):
+    return int((sizes[:-1] * (sizes[1:] + 1)).sum())
+
+
+@wrong("accuracy", "divide by the number of rows")
+def how_many(x, t):
+    return float((x.argmax(axis=1) == t).sum())
+
+
+@wrong("running_statistics", r"var: .*R - 1")
+def biased(x, mean, var, momentum=0.1):
+    found = x.var(axis=(0, 2, 3))
+    right = my_running_statistics(x, mean, var, momentum)[0]
+    return right, (1 - momentum) * var + momentum * found
+
+
+@wrong("running_statistics", "they are swapped")
+def swapped_shares(x, mean, var, momentum=0.1):
+    return my_running_statistics(x, mean, var, 1 - momentum)
+
+
+@wrong("local_response_norm", "divided by size")
+def alpha_of_the_paper(x, size, alpha, beta, k):
+    return my_local_response_norm(x, size, alpha * size, beta, k)
+
+
+@wrong("local_response_norm", "the activity damps")
+def amplified(x, size, alpha, beta, k):
+    return my_local_response_norm(x, size, alpha, -beta, k)
 
 
 @wrong("sgd_step", "against the gradient")
@@ -1013,7 +1211,7 @@ def test_other_names_for_arguments_are_understood():
 
 ERRORS = {
     "unknown": (lambda: check(my_relu, "rellu"), ValueError,
-                r"check: like expects one of avg_pool2d, .*tanh_backward, but got 'rellu'"),
+                r"check: like expects one of accuracy, .*winograd, but got 'rellu'"),
     "time limit": (
         lambda: check(my_relu, time_limit=0), ValueError, r"more than 0 seconds, but got 0"),
     "lambda": (lambda: check(lambda x: x), ValueError, r"got '<lambda>'; say which is meant"),

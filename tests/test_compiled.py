@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicnn import Tensor, use_backend
+from minicnn import Tensor, use_algorithm, use_backend
 from minicnn import functional as F
 from minicnn.backends import compiled, fast
 from minicnn.backends.fast.workers import get_num_threads, set_num_threads
@@ -20,7 +20,7 @@ from minicnn.emulator.native import load_native
 pytestmark = pytest.mark.usefixtures("compiler")
 
 
-def results(backend, function, *shapes, dtype=np.float32):
+def results(backend, function, *shapes, dtype=np.float32, algorithm="auto"):
     """Output and gradients of function(*tensors) on random numbers; a None shape is left out."""
     random = np.random.default_rng(0)
     tensors = [
@@ -28,15 +28,15 @@ def results(backend, function, *shapes, dtype=np.float32):
         else Tensor(random.standard_normal(shape).astype(dtype), requires_grad=True)
         for shape in shapes
     ]  # fmt: skip
-    with use_backend(backend):
+    with use_backend(backend), use_algorithm(algorithm):
         y = function(*tensors)
         y.backward(random.standard_normal(y.shape).astype(dtype))
         return y, [y.numpy(), *(t.grad.numpy() for t in tensors if t is not None)]
 
 
-def agree(function, *shapes, tolerance=2e-6):
+def agree(function, *shapes, tolerance=2e-6, algorithm="auto"):
     """Assert that the kernels ran, and that the loops' answers come out."""
-    y, found = results("compiled", function, *shapes)
+    y, found = results("compiled", function, *shapes, algorithm=algorithm)
     assert y._entry.backend == "compiled"
     _, expected = results("loops", function, *shapes, dtype=np.float64)
     for a, b in zip(found, expected, strict=True):
@@ -71,6 +71,22 @@ def test_depthwise_convolution(case, M, bias, activation):
     agree(
         lambda x, w, b: F.conv2d(x, w, b, groups=C, activation=activation, **how),
         (N, C, H, W), (C * M, 1, *kernel), (C * M,) if bias else None,
+    )  # fmt: skip
+
+
+@SMALL
+@given(
+    st.sampled_from(["winograd2", "winograd4"]), CHANNELS, CHANNELS,
+    st.tuples(st.integers(3, 11), st.integers(3, 11)), st.booleans(), st.booleans(),
+    st.sampled_from([None, "relu", "relu6", "silu"]),
+)  # fmt: skip
+def test_winograd(algorithm, C, O, size, bias, add, activation):
+    agree(
+        lambda x, w, b, a: F.conv2d(
+            x, w, b, padding=1, activation=activation, add=a
+        ),
+        (2, C, *size), (O, C, 3, 3), (O,) if bias else None, (2, O, *size) if add else None,
+        tolerance=3e-5, algorithm=algorithm,
     )  # fmt: skip
 
 

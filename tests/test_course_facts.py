@@ -1,9 +1,9 @@
-"""The course's numbers, computed: sections 4 and 6 (1 to 3: test_course_basics.py).
+"""The course's numbers, computed: sections 4 and 6 (1 to 3: test_course_basics.py, 8 and the
+published results of 6.23: test_course_cost.py).
 
 A case's id is the number it has in the course. Those marked [*] there are figures in print that do
-not survive the computation: `printed` is what was printed, and the case shows both. Published
-results that are nobody's to compute (competition errors) are not here, and what needs training has
-files of its own.
+not survive the computation: `printed` is what was printed, and the case shows both. What needs
+training has files of its own.
 """
 
 from __future__ import annotations

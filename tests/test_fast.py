@@ -25,6 +25,7 @@ from minicnn.checks import strategies
 
 TOLERANCE = {"float32": 3e-6, "float64": 1e-12}  # of the largest number of a result
 WINOGRAD = {"winograd": 2e-5, "winograd2": 3e-6, "winograd4": 2e-5}  # the same, float32
+BACKENDS = ["fast", "compiled"]
 NAMED = tuple(name for name in algorithms.KNOWN["fast"] if name not in ("auto", "im2col"))
 
 
@@ -76,7 +77,7 @@ def refuses(name, case, dtype):
     pairs = [(p, p) if isinstance(p, int) else tuple(p) for p in
              (s["stride"], padding, s["dilation"])]  # fmt: skip
     geometry = Geometry.of(x.shape, w.shape, *pairs, s["groups"])
-    return convolution.ALGORITHMS[name].rule(geometry, np.dtype(dtype)) is not None
+    return convolution.NUMPY.table[name].rule(geometry, np.dtype(dtype)) is not None
 
 
 def assert_close(got, expected, tolerance):
@@ -90,14 +91,18 @@ def assert_close(got, expected, tolerance):
 # Each algorithm, by name, against the readable drawing in float64
 # ---------------------------------------------------------------------------
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ["auto", "im2col", "tiled", "banded"])
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [*(("fast", n) for n in ("auto", "im2col", "tiled", "banded")),
+     ("compiled", "auto"), ("compiled", "banded")],
+)  # fmt: skip
 @settings(max_examples=40)
 @given(case=strategies.conv2d())
-def test_an_algorithm_for_all_shapes_equals_the_definition(name, dtype, case):
+def test_an_algorithm_for_all_shapes_equals_the_definition(name, backend, dtype, case):
     if name == "banded":
         assume(not refuses(name, case, dtype))
     expected = forward_backward(case, "numpy")
-    assert_close(forward_backward(case, "fast", name, dtype), expected, TOLERANCE[dtype.__name__])
+    assert_close(forward_backward(case, backend, name, dtype), expected, TOLERANCE[dtype.__name__])
 
 
 @st.composite
@@ -120,29 +125,35 @@ def special_case(draw, name):
     return strategies.Case("conv2d", (x, w, bias), {**s, "groups": groups})
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", [n for n in NAMED if n not in ("tiled", "banded")])
 @settings(max_examples=40)
 @given(data=st.data())
-def test_an_algorithm_for_some_shapes_equals_the_definition(name, dtype, data):
+def test_an_algorithm_for_some_shapes_equals_the_definition(name, dtype, backend, data):
     case = data.draw(special_case(name))
     if name in WINOGRAD and dtype == np.float64:
         with pytest.raises(ValueError, match="float32 only, but the arrays are float64"):
-            forward_backward(case, "fast", name, dtype)
+            forward_backward(case, backend, name, dtype)
         return
-    got = forward_backward(case, "fast", name, dtype)
+    got = forward_backward(case, backend, name, dtype)
     tolerance = WINOGRAD.get(name, TOLERANCE[dtype.__name__])
     assert_close(got, forward_backward(case, "numpy"), tolerance)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("staged", [False, True])
 @pytest.mark.parametrize("name", WINOGRAD)
-def test_winograd_in_blocks_and_in_stages(name, staged, threads, everything_shared, monkeypatch):
+@pytest.mark.parametrize("channels", [5, 8])  # a thread of a compiled kernel takes 1 or 8
+def test_winograd_in_blocks_and_in_stages(
+    channels, name, staged, backend, threads, everything_shared, monkeypatch
+):
     monkeypatch.setattr(winograd, "STAGED", 1 if staged else 10**9)
     monkeypatch.setattr(winograd_tiles, "WORKSPACE", 10_000)
-    arrays = random(3, 5, 17, 14), random(7, 5, 3, 3), random(7)
+    C, O = channels, 2 * channels
+    arrays = random(3, C, 17, 14), random(O, C, 3, 3), random(O)
     case = strategies.Case("conv2d", arrays, {"padding": (1, 0), "activation": "relu"})
-    got = forward_backward(case, "fast", name, np.float32)
+    got = forward_backward(case, backend, name, np.float32)
     assert_close(got, forward_backward(case, "numpy"), WINOGRAD[name])
 
 
@@ -220,13 +231,13 @@ def test_the_choice_goes_by_shape(name):
     geometry = Geometry.of(
         (N, C, H, H), (O, C // G, K, K), (S, S), (K // 2, K // 2) if K > 1 else (0, 0), (1, 1), G
     )
-    assert convolution.choose(geometry, np.dtype(np.float32)) == expected
-    in_double = convolution.choose(geometry, np.dtype(np.float64))
+    assert convolution.NUMPY.choose(geometry, np.dtype(np.float32)) == expected
+    in_double = convolution.NUMPY.choose(geometry, np.dtype(np.float64))
     assert in_double == ("tiled" if expected == "winograd4" else expected)
 
 
 def test_the_names_are_those_of_the_table():
-    assert set(algorithms.KNOWN["fast"]) == {"auto", "im2col", *convolution.ALGORITHMS}
+    assert set(algorithms.KNOWN["fast"]) == {"auto", "im2col", *convolution.NUMPY.table}
 
 
 def test_winograd_can_be_turned_off():
@@ -261,10 +272,9 @@ def test_an_algorithm_that_cannot_be_had_is_a_clear_error(name):
 
 
 def test_backward_goes_the_way_forward_went(monkeypatch):
-    asked, find = [], convolution.find
+    asked, find = [], convolution.NUMPY.find
     monkeypatch.setattr(
-        "minicnn.backends.fast.conv.find",
-        lambda name, *rest: asked.append(name) or find(name, *rest),
+        convolution.NUMPY, "find", lambda name, *rest: asked.append(name) or find(name, *rest)
     )
     x, w = Tensor(random(1, 2, 5, 5), requires_grad=True), Tensor(random(3, 2, 3, 3))
     with use_backend("fast"):
@@ -281,7 +291,7 @@ def test_neighbours_divide_the_row():
 
 
 def test_plans_are_kept_within_bounds():
-    for plan in (tiles.cut, tiled.classes, convolution.find, Geometry.of):
+    for plan in (tiles.cut, tiled.classes, convolution.NUMPY.find, Geometry.of):
         assert plan.cache_info().maxsize is not None
     for n in range(1, 400):
         tiles.cut(n, 7, 5, 10)

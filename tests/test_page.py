@@ -19,8 +19,11 @@ from minicnn.models import LeNet
 from minicnn.models.googlenet import Inception
 from minicnn.models.resnet import BasicBlock
 from minicnn.stepper import page as page_module
-from minicnn.stepper.page.encode import MAPS, thumbnail
+from minicnn.stepper.keep import MAPS
+from minicnn.stepper.page.code import drawings
+from minicnn.stepper.page.encode import thumbnail
 from minicnn.stepper.page.export import Export
+from minicnn.stepper.page.lines import FRAGMENTS
 
 # Pictures of every lens, to be looked at by eye; not committed.
 ARTEFACTS = Path(__file__).resolve().parent.parent / "build" / "page"
@@ -31,12 +34,13 @@ OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "
 # What is recorded
 # ---------------------------------------------------------------------------
 class AlexNetSmall(nn.Module):
-    """AlexNet's kinds of layers on a small image: overlapping pools, groups, dropout."""
+    """AlexNet's kinds of layers, small: response norm, overlapping pools, groups, dropout."""
 
     def __init__(self):
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.MaxPool2d(3, stride=2),
+            nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.LocalResponseNorm(5, k=2),
+            nn.MaxPool2d(3, stride=2),
             nn.Conv2d(8, 12, 3, padding=1, groups=2), nn.ReLU(), nn.MaxPool2d(3, stride=2),
             nn.Conv2d(12, 8, 3, padding=2, dilation=2), nn.ReLU(),
         )  # fmt: skip
@@ -91,9 +95,37 @@ class Odds(nn.Module):
         return (x[:, :10, ::2] ** 2).permute(0, 1, 3, 2).mean(dim=(2, 3)) + total[:, :, 0, 0]
 
 
+class Losses(nn.Module):
+    """Transposed convolution, padding, adaptive maxima, softmax, a matrix product, other losses."""
+
+    def __init__(self):
+        super().__init__()
+        self.up = nn.ConvTranspose2d(2, 4, 3, stride=2, padding=1, output_padding=1, groups=2)
+        self.fc = nn.Linear(40, 10)
+        self.mix = nn.Parameter(np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 2))
+
+    def forward(self, x):
+        x = F.pad(F.pad(self.up(x), (2, 1, 1, 2), mode="reflect"), (0, 1, 1, 0), value=0.5)
+        x = F.adaptive_max_pool2d(x, (5, 4)) @ self.mix
+        scores = self.fc(x.flatten(1))
+        classes, log_p = [3, 7], F.log_softmax(scores, dim=1)
+        return (
+            log_p + F.nll_loss(log_p, classes, reduction="none").reshape(2, 1)
+            + F.mse_loss(F.softmax(x, dim=-1), np.zeros(x.shape, np.float32))
+            + F.cross_entropy(scores, classes, label_smoothing=0.1)
+            + F.margin_loss(F.hardsigmoid(scores), classes)
+        )  # fmt: skip
+
+
 class Pooled(nn.Module):
     def forward(self, x):
         return F.max_pool2d(F.relu(x), 2).flatten(1)
+
+
+def wide():
+    """Arrays too large for a recording that has no budget."""
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+                         nn.Linear(8 * 24 * 24, 10))  # fmt: skip
 
 
 NETS = {
@@ -102,16 +134,21 @@ NETS = {
     "inception": (InceptionNet, (1, 1, 28, 28), False),
     "residual": (ResidualNet, (3, 1, 28, 28), True),
     "odds": (Odds, (2, 1, 6, 6), True),
+    "losses": (Losses, (2, 2, 6, 6), True),
 }
+
+
+OTHERS = {"pooled": (Pooled, (1, 2, 8, 8), False), "wide": (wide, (1, 3, 48, 48), False)}
 
 
 def recorded(name, backend="numpy"):
     """The steps of a net on random images."""
-    build, shape, training = {**NETS, "pooled": (Pooled, (1, 2, 8, 8), False)}[name]
+    build, shape, training = {**NETS, **OTHERS}[name]
     minicnn.manual_seed(0)
     model = build().train(training)
     image = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
-    with minicnn.use_backend(backend), minicnn.record() as steps:
+    budget = {"budget": 0} if name == "wide" else {}
+    with minicnn.use_backend(backend), minicnn.record(**budget) as steps:
         scores = model(Tensor(image, requires_grad=True))
         F.cross_entropy(scores, Tensor(np.arange(shape[0]) % 10)).backward()
     return steps
@@ -380,6 +417,7 @@ OVERFLOW = """() => {
 @pytest.mark.parametrize("name, width, scheme", [
     ("lenet", 1280, "light"), ("lenet", 400, "light"), ("residual", 1280, "dark"),
     ("residual", 400, "dark"), ("inception", 1280, "light"), ("inception", 400, "dark"),
+    ("losses", 1280, "light"), ("losses", 400, "dark"), ("alexnet-small", 1280, "dark"),
 ])  # fmt: skip
 def test_a_picture_of_each_lens_without_overflow(opened, name, width, scheme):
     tab = opened(name, width, scheme)
@@ -415,6 +453,55 @@ def test_the_code_of_three_drawings(opened):
                          ("CUDA", "__global__")):  # fmt: skip
         tab.locator("#lens .segments button", has_text=button).click()
         assert line in tab.locator(".listing").inner_text()
+
+
+def test_the_code_marks_the_line_that_the_walk_is_at(opened):
+    tab = opened("lenet")
+    press(tab, "c", "Enter", "Enter", *["ArrowRight"] * 7)
+    lens = "stepper.lens()"
+    lines = {"loops": "total += x[n, first + c, h, k] * w[o, c, u, v]", "NumPy": "im2col(xg",
+             "CUDA": "total += pixel[c] * cell[c]"}  # fmt: skip
+    for button, line in lines.items():
+        tab.locator("#lens .segments button", has_text=button).click()
+        assert line in tab.locator(".line.current").inner_text()
+        number = tab.locator(".line.current i").inner_text()
+        meaning = tab.locator(".meaning").inner_text()
+        assert meaning.startswith(f"line {number}, ") and "row 1, column 2" in meaning
+        product = tab.evaluate(f"{lens}.products[7]")
+        assert f"{product:.4g}".rstrip("0") in meaning
+    tab.locator("#lens .segments button", has_text="loops").click()
+    press(tab, "Escape")
+    assert "z[n, o, i, j] = total" in tab.locator(".line.current").inner_text()
+    press(tab, "b")
+    assert "dx[n, first + c, h, k] += g * w" in tab.locator(".line.current").inner_text()
+    press(tab, "d")
+    assert "dw[o, c, u, v] += g * x" in tab.locator(".line.current").inner_text()
+    assert tab.evaluate(OVERFLOW) == [0, []]
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    tab.screenshot(path=ARTEFACTS / "code.png")
+
+
+@pytest.mark.parametrize("operation", FRAGMENTS)
+def test_a_marked_line_is_there_once(operation):
+    cls = next(c for c in all_operations() if c.__name__ == operation)
+    for kind, drawn in drawings(cls, operation, True).items():
+        wanted = FRAGMENTS[operation].get(kind, {})
+        assert set(drawn["marks"]) == set(wanted)
+        for fragments in wanted.values():
+            for fragment in fragments:
+                lines = [line for line in drawn["text"].split("\n") if fragment in line]
+                assert len(lines) == 1, (kind, fragment, lines)
+    assert set(FRAGMENTS[operation]) <= set(drawings(cls, operation, True))
+
+
+def all_operations():
+    """The readable drawings of all operations."""
+    found, left = set(), [Function]
+    while left:
+        cls = left.pop()
+        found |= {cls} if cls.__module__.startswith("minicnn.ops.") else set()
+        left += cls.__subclasses__()
+    return found
 
 
 def test_threads_of_a_kernel(compiler, opened):
@@ -460,6 +547,29 @@ def test_over_the_budget_three_elements_are_kept_and_a_click_elsewhere_says_so(o
     assert tab.locator("#lens").inner_text().count("was not kept in full") == 1
     tab.locator(".link").first.click()
     assert tab.evaluate("stepper.model.pick") == kept[0]
+
+
+def test_a_recording_over_its_budget_opens_what_it_kept(opened, recordings):
+    steps = recordings("wide")
+    tab = opened("wide")
+    for k, (step, letter) in enumerate([(steps[0], "y"), (steps[1], "y"), (steps[2], "y")]):
+        assert place(tab) == k + 1 and tab.locator("#arrays").inner_text().count("8 bits") >= 1
+        for index in step.lenses[letter]:
+            tab.evaluate(f"stepper.choose({json.dumps(list(index))})")
+            lens = step.into(*index)
+            assert numbers(tab, "[data-sum]", "sum")[0] == lens.sum
+            assert numbers(tab, "[data-recorded]", "recorded")[0] == lens.recorded
+        press(tab, "Escape", "ArrowRight")
+    press(tab, "End")
+    assert "8 bits" in tab.locator("[data-role=dy]").inner_text()
+    index = next(iter(steps[-1].lenses["x"]))
+    tab.evaluate(f"stepper.choose({json.dumps(list(index))})")
+    assert numbers(tab, "[data-sum]", "sum")[0] == steps[-1].into(*index).sum
+    tab.evaluate("stepper.choose([0, 0, 0, 0])")
+    assert "was not kept in full" in tab.locator("#lens").inner_text()
+    press(tab, "Home")
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    tab.screenshot(path=ARTEFACTS / "bounded.png")
 
 
 def test_a_thumbnail_keeps_the_range_and_at_most_16_maps():

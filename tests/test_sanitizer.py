@@ -343,6 +343,15 @@ def test_endless_loop(toolchain, body):
     assert (x == 3).all()
 
 
+def test_a_loop_without_a_statement(toolchain):
+    """GCC leaves nothing of it that could call the sanitizer: the timer ends it."""
+    (f,) = check(kernel("for (;;) n += 1;"), (2,), (40,), (numbers(64), 1), timeout=0.2)
+    assert (f.kind, f.block) == ("timeout", (0, 0, 0)) and "an endless loop?" in f.message
+    x = numbers(64)
+    kernel("x[threadIdx.x] = n;")((1,), (64,), (x, 3))  # and the emulator still works
+    assert (x == 3).all()
+
+
 def test_many_short_blocks_are_not_an_endless_loop(compiler):
     x = np.zeros(1, np.float32)
     body = "volatile int i = 0; while (i < n) i++; atomicAdd(x, 1);"

@@ -18,9 +18,9 @@
 // Rounding: F = 2 has the error of the direct sum, F = 4 about ten times as much, because its
 // matrices have entries from 1/24 to 8. So it is for float32 alone, where that is a few 1e-6.
 //
-// Threads: one per tile and channel (filter transforms: per filter and channel); neighbours differ
-//   in the channel. Reads and writes: P*P numbers of one side, F*F or P*P of the other, all kept in
-//   registers between. Windows overlap by 2: the caches hold what neighbours read again.
+// Threads: one per tile and LANES channels (filter transforms: per filter and channels); neighbours
+//   differ in the channel. Reads and writes: P*P numbers of one side, F*F or P*P of the other, all
+//   kept in registers between. Windows overlap by 2: the caches hold what neighbours read again.
 //
 // Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016; Winograd, 1980.
 #include "epilogue.cuh"
@@ -82,169 +82,164 @@ struct Transposed {
     static __device__ constexpr float at(int i, int j) { return Matrix::at(j, i); }
 };
 
-// One number of L d: row i of L times column j. Entries are known when this is compiled, and a
-// product with 0 is no instruction.
-template <class L, int columns>
-__device__ __forceinline__ float row_times(int i, const float (&d)[L::in][columns], int j)
+// Number i of L d. Entries are known when this is compiled, and a product with 0 is no instruction.
+template <class L>
+__device__ __forceinline__ Lanes times(int i, const Lanes (&d)[L::in])
 {
-    float sum = 0;
+    Lanes sum = 0;
     #pragma unroll
     for (int k = 0; k < L::in; k++)
-        if (L::at(i, k) != 0) sum += L::at(i, k) * d[k][j];
+        if (L::at(i, k) != 0) sum += L::at(i, k) * d[k];
     return sum;
 }
 
-// r = L d L'
-template <class L>
-__device__ __forceinline__ void transform(const float (&d)[L::in][L::in],
-                                          float (&r)[L::out][L::out])
+// L d L', where read(i, j) gives a number of d and write(i, j, number) takes one of the result.
+template <class L, class Read, class Write>
+__device__ __forceinline__ void transform(const Read& read, const Write& write)
 {
-    float half[L::in][L::out];  // (L d)'
+    Lanes half[L::out][L::in];  // L d
+    #pragma unroll
+    for (int j = 0; j < L::in; j++) {
+        Lanes column[L::in];
+        #pragma unroll
+        for (int i = 0; i < L::in; i++) column[i] = read(i, j);
+        #pragma unroll
+        for (int i = 0; i < L::out; i++) half[i][j] = times<L>(i, column);
+    }
     #pragma unroll
     for (int i = 0; i < L::out; i++)
         #pragma unroll
-        for (int j = 0; j < L::in; j++) half[j][i] = row_times<L>(i, d, j);
-    #pragma unroll
-    for (int i = 0; i < L::out; i++)
-        #pragma unroll
-        for (int j = 0; j < L::out; j++) r[i][j] = row_times<L>(j, half, i);
+        for (int j = 0; j < L::out; j++) write(i, j, times<L>(j, half[i]));
 }
 
 // ---- places
 // ---------------------------------------------------------------------------------------
-struct TileOf {  // which tile of which image, and which channel
-    long long tile, n;
+
+// The tile and the first channel of this thread, of the tiles from number `first` on.
+struct TileOf {
+    long long n;
     int i, j, c;
+    long long tile;  // counted from `first`
 };
 
-__device__ __forceinline__ TileOf tile_of(long long index, int channels, int down, int across)
+__device__ __forceinline__ TileOf tile_of(long long first, int channels, int down, int across)
 {
-    long long tile = index / channels, row = tile / across;
-    return {tile, row / down, (int)(row % down), (int)(tile % across), (int)(index % channels)};
+    int threads = channels / LANES;
+    Place at = place_of(first * threads + thread_index(), down, across, threads);
+    return {at.n, at.h, at.w, at.c * LANES, (at.n * down + at.h) * across + at.w - first};
 }
 
-// A P x P window of an image with its corner at (top, left), or the F x F of an output; 0 outside.
+// Reads a window of an image with its corner at (top, left): 0 outside.
+struct Window {
+    const float* corner;
+    int top, left, H, W, C;
+
+    __device__ __forceinline__ Window(const float* image, int C, int H, int W, int top, int left)
+        : corner(image + ((long long)top * W + left) * C), top(top), left(left), H(H), W(W), C(C) {}
+
+    __device__ __forceinline__ Lanes operator()(int i, int j) const
+    {
+        bool inside = (unsigned)(top + i) < (unsigned)H && (unsigned)(left + j) < (unsigned)W;
+        return inside ? load_lanes(corner + ((long long)i * W + j) * C) : Lanes(0);
+    }
+};
+
+// Read and write the numbers of a tile (side, side), `pitch` numbers apart in memory.
 template <int side>
-__device__ __forceinline__ void read_square(const float* image, int C, int H, int W, int top,
-                                            int left, float (&d)[side][side])
-{
-    #pragma unroll
-    for (int i = 0; i < side; i++)
-        #pragma unroll
-        for (int j = 0; j < side; j++) {
-            int h = top + i, w = left + j;
-            bool inside = h >= 0 && h < H && w >= 0 && w < W;
-            d[i][j] = inside ? image[((long long)h * W + w) * C] : 0;
-        }
-}
+struct Points {
+    const float* from;
+    long long pitch;
+
+    __device__ __forceinline__ Lanes operator()(int i, int j) const
+    {
+        return load_lanes(from + (i * side + j) * pitch);
+    }
+};
 
 template <int side>
-__device__ __forceinline__ void write_points(const float (&d)[side][side], float* to,
-                                             long long pitch)
-{
-    #pragma unroll
-    for (int i = 0; i < side; i++)
-        #pragma unroll
-        for (int j = 0; j < side; j++) to[(i * side + j) * pitch] = d[i][j];
-}
+struct ToPoints {
+    float* to;
+    long long pitch;
 
-template <int side>
-__device__ __forceinline__ void read_points(const float* from, long long pitch,
-                                            float (&d)[side][side])
-{
-    #pragma unroll
-    for (int i = 0; i < side; i++)
-        #pragma unroll
-        for (int j = 0; j < side; j++) d[i][j] = from[(i * side + j) * pitch];
-}
+    __device__ __forceinline__ void operator()(int i, int j, Lanes number) const
+    {
+        store_lanes(to + (i * side + j) * pitch, number);
+    }
+};
 
 // ---- forward
 // --------------------------------------------------------------------------------------
 
-// x (images, H, W, C) to V (images * TH * TW, P*P, C).
+// Tiles first, first + 1, ... of x (images, H, W, C), or rather of its convolution, to V: number p
+// of a tile's P*P lies `point` after number p - 1, and `tile` after that of the tile before.
 extern "C" __global__ void __launch_bounds__(256)
-winograd_image(const float* x, float* V, long long elements, int C, int H, int W, int TH, int TW,
-               int PH, int PW)
+winograd_image(const float* x, float* V, long long elements, long long first, long long tile,
+               long long point, int C, int H, int W, int TH, int TW, int PH, int PW)
 {
-    long long index = thread_index();
-    if (index >= elements) return;
-    TileOf at = tile_of(index, C, TH, TW);
-
-    float d[P][P], v[P][P];
-    read_square(x + at.n * H * W * C + at.c, C, H, W, at.i * F - PH, at.j * F - PW, d);
-    transform<Image>(d, v);
-    write_points(v, V + at.tile * P * P * C + at.c, C);
+    if (thread_index() * LANES >= elements) return;
+    TileOf at = tile_of(first, C, TH, TW);
+    Window window(x + at.n * H * W * C + at.c, C, H, W, at.i * F - PH, at.j * F - PW);
+    transform<Image>(window, ToPoints<P>{V + at.tile * tile + at.c, point});
 }
 
-// w (O, 3, 3, C) to U (P*P, O, C), or turned for the input gradient: to (P*P, C, O), of w[2-u,
-// 2-v].
+// w (O, 3, 3, C) to U (P*P, O, C), of the filters turned by half a turn if `turned`. If `swapped`,
+// to U (P*P, C, O): then LANES is 1.
 extern "C" __global__ void __launch_bounds__(256)
-winograd_filter(const float* w, float* U, long long elements, int O, int C, int turned)
+winograd_filter(const float* w, float* U, long long elements, int O, int C, int turned,
+                int swapped)
 {
-    long long index = thread_index();
+    long long index = thread_index() * LANES;
     if (index >= elements) return;
-    int c = turned ? index / O : index % C, o = turned ? index % O : index / C;
+    int c = swapped ? index / O : index % C, o = swapped ? index % O : index / C;
 
-    float g[3][3], u[P][P];
-    #pragma unroll
-    for (int i = 0; i < 3; i++)
-        #pragma unroll
-        for (int j = 0; j < 3; j++)
-            g[i][j] = w[((long long)o * 9 + (turned ? 8 - i * 3 - j : i * 3 + j)) * C + c];
-    transform<Filter>(g, u);
-    write_points(u, U + index, elements);
+    const float* filter = w + (long long)o * 9 * C + c;
+    auto cell = [=](int i, int j) {
+        return load_lanes(filter + (turned ? 8 - i * 3 - j : i * 3 + j) * C);
+    };
+    transform<Filter>(cell, ToPoints<P>{U + index, elements});
 }
 
-// M (images * TH * TW, P*P, O) to y (images, OH, OW, O) = activation(... + bias + add).
+// M, laid out as V, to tiles first, first + 1, ... of y (images, OH, OW, O) =
+// activation(... + bias + add).
 extern "C" __global__ void __launch_bounds__(256)
 winograd_output(const float* M, const float* bias, const float* add, float* y, long long elements,
-                int O, int OH, int OW, int TH, int TW, int activation)
+                long long first, long long tile, long long point, int O, int OH, int OW, int TH,
+                int TW, int activation)
 {
-    long long index = thread_index();
-    if (index >= elements) return;
-    TileOf at = tile_of(index, O, TH, TW);
+    if (thread_index() * LANES >= elements) return;
+    TileOf at = tile_of(first, O, TH, TW);
 
-    float m[P][P], r[F][F];
-    read_points(M + at.tile * P * P * O + at.c, O, m);
-    transform<Output>(m, r);
-    #pragma unroll
-    for (int i = 0; i < F; i++)
-        #pragma unroll
-        for (int j = 0; j < F; j++) {
-            int h = at.i * F + i, w = at.j * F + j;
-            if (h >= OH || w >= OW) continue;
-            long long to = ((at.n * OH + h) * OW + w) * O + at.c;
-            y[to] = finished_by_call(bias ? r[i][j] + bias[at.c] : r[i][j], add, to, activation);
-        }
+    Lanes b = bias ? load_lanes(bias + at.c) : Lanes(0);
+    long long corner = ((at.n * OH + at.i * F) * OW + at.j * F) * O + at.c;
+    int down = OH - at.i * F, right = OW - at.j * F;  // pixels from the corner to the edges
+    auto write = [=](int i, int j, Lanes z) {
+        if (i >= down || j >= right) return;
+        long long to = corner + ((long long)i * OW + j) * O;
+        store_lanes(y + to, finished_by_call(z + b, add, to, activation));
+    };
+    transform<Output>(Points<P>{M + at.tile * tile + at.c, point}, write);
 }
 
 // ---- weight gradient
 // ------------------------------------------------------------------------------
 
-// dy (images, OH, OW, O) to dM (images * TH * TW, P*P, O).
+// Tiles of dy (images, OH, OW, O) to dM, laid out as V.
 extern "C" __global__ void __launch_bounds__(256)
-winograd_output_gradient(const float* dy, float* dM, long long elements, int O, int OH, int OW,
-                         int TH, int TW)
+winograd_output_gradient(const float* dy, float* dM, long long elements, long long first,
+                         long long tile, long long point, int O, int OH, int OW, int TH, int TW)
 {
-    long long index = thread_index();
-    if (index >= elements) return;
-    TileOf at = tile_of(index, O, TH, TW);
-
-    float d[F][F], m[P][P];
-    read_square(dy + at.n * OH * OW * O + at.c, O, OH, OW, at.i * F, at.j * F, d);
-    transform<Transposed<Output>>(d, m);
-    write_points(m, dM + at.tile * P * P * O + at.c, O);
+    if (thread_index() * LANES >= elements) return;
+    TileOf at = tile_of(first, O, TH, TW);
+    Window square(dy + at.n * OH * OW * O + at.c, O, OH, OW, at.i * F, at.j * F);
+    transform<Transposed<Output>>(square, ToPoints<P>{dM + at.tile * tile + at.c, point});
 }
 
 // dU (P*P, O, C) to dw (O, 3, 3, C).
 extern "C" __global__ void __launch_bounds__(256)
 winograd_filter_gradient(const float* dU, float* dw, long long elements, int C)
 {
-    long long index = thread_index();
+    long long index = thread_index() * LANES;
     if (index >= elements) return;
-
-    float u[P][P], g[3][3];
-    read_points(dU + index, elements, u);
-    transform<Transposed<Filter>>(u, g);
-    write_points(g, dw + index / C * 9 * C + index % C, C);
+    float* filter = dw + index / C * 9 * C + index % C;
+    transform<Transposed<Filter>>(Points<P>{dU + index, elements}, ToPoints<3>{filter, C});
 }

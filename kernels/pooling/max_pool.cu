@@ -1,6 +1,7 @@
 // Max pooling of x (N, H, W, C), forward and backward.
 //
-// forward: y[n,i,j,c] = the largest x of window (i,j); winner = h*W + w, the first pixel it is at.
+// forward: y[n,i,j,c] = the largest x of window (i,j); winner = h*W + w, the first pixel it is at,
+//   which is left out if winner is null.
 //   Threads: one per LANES outputs. KH*KW numbers read, two written; neighbours differ in c.
 //   Only pixels of the image are read: padding, and what lies behind it, never wins. A NaN does.
 // backward: dx[n,h,w,c] = sum of dy[n,i,j,c] over the windows whose winner is (h,w).
@@ -16,6 +17,7 @@ max_pool_forward(const real* x, real* y, int* winner, long long elements, int C,
     if (index >= elements) return;
     Place out = place_of(index / LANES, OH, OW, C / LANES);
 
+    bool first = true;
     Lanes best = 0;
     IntLanes place = -1;
     for (int u = 0; u < KH; u++) {
@@ -25,14 +27,14 @@ max_pool_forward(const real* x, real* y, int* winner, long long elements, int C,
             int w = out.w * SW + v * DW - PW;
             if (w < 0 || w >= W) continue;
             Lanes value = load_lanes(x + ((out.n * H + h) * W + w) * C + out.c * LANES);
-            Mask first_nan = (value != value) & (best == best);
-            Mask wins = (place < 0) | (value > best) | first_nan;
-            best = select(wins, value, best);
-            place = select(wins, IntLanes(h * W + w), place);
+            Mask stays = (value <= best) | (best != best);
+            if (winner) place = first ? IntLanes(h * W + w) : select(stays, place, h * W + w);
+            best = first ? value : select(stays, best, value);
+            first = false;
         }
     }
     store_lanes(y + index, best);
-    store_lanes(winner + index, place);
+    if (winner) store_lanes(winner + index, place);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

@@ -11,10 +11,12 @@ from minicnn.analysis.pictures import (
     plot_receptive_field,
 )
 from minicnn.analysis.profile import Profile, profile
+from minicnn.analysis.published import ILSVRC
 from minicnn.analysis.receptive import ReceptiveField, receptive_field
 from minicnn.analysis.summary import Summary, summary
 
 __all__ = [
+    "ILSVRC",
     "Comparison",
     "Cost",
     "Profile",

@@ -43,7 +43,8 @@ def ball_chart(comparison, ax=None):
     ax.grid(alpha=0.25)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-    _name(ax, balls)
+    balls.sort(key=lambda ball: ball[0].cost.parameters)
+    write_names(ax, [(e.cost.operations / 1e9, accuracy, e.info.name) for e, accuracy, _ in balls])
     return ax.figure
 
 
@@ -72,24 +73,23 @@ GAPS = (4, 9, 16, 25, 36)  # between a point and its name
 DIRECTIONS = [(math.cos(k * math.pi / 8), math.sin(k * math.pi / 8)) for k in range(16)]
 
 
-def _name(ax, balls):
-    """Write the names, each where it covers least of what is there already."""
+def write_names(ax, points):
+    """Write a name beside each point (x, y, name), where it covers least of what is there already.
+
+    The first choose first. Call it when the axes are as they will be.
+    """
     ax.margins(0.12)
     ax.figure.draw_without_rendering()  # so that the axes are where they will be
-    points = 72 / ax.figure.dpi
-    taken, spots = [], []
-    for entry, accuracy, _ in balls:
-        x, y = ax.transData.transform((entry.cost.operations / 1e9, accuracy)) * points
-        spots.append((entry, accuracy, x, y))
-        taken.append((x - 3, y - 3, x + 3, y + 3))
-    for entry, accuracy, x, y in sorted(spots, key=lambda spot: spot[0].cost.parameters):
-        width = LETTER * len(entry.info.name)
+    scale = 72 / ax.figure.dpi
+    spots = [ax.transData.transform((x, y)) * scale for x, y, _ in points]
+    taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in spots]
+    for (x, y), (*point, name) in zip(spots, points):
         places = product(GAPS, DIRECTIONS)
-        boxes = [_box(x, y, width, direction, gap) for gap, direction in places]
+        boxes = [_box(x, y, LETTER * len(name), direction, gap) for gap, direction in places]
         box = min(boxes, key=lambda box: sum(_shared(box, other) for other in taken))
         taken.append(box)
         ax.annotate(
-            entry.info.name, (entry.cost.operations / 1e9, accuracy),
+            name, point,
             xytext=((box[0] + box[2]) / 2 - x, (box[1] + box[3]) / 2 - y),
             textcoords="offset points", ha="center", va="center", fontsize=7.5,
             arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "grey", "shrinkA": 0, "shrinkB": 0},

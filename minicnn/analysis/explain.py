@@ -10,7 +10,7 @@ from minicnn.tensor import Tensor, _recorder, no_grad
 
 
 def saliency(model, image, target: int | None = None) -> np.ndarray:
-    """How much each pixel moves the score of a class: max over c of |dscore/dx[c,h,w]|.
+    """How much each pixel moves the score of a class: max over c of `|dscore/dx[c,h,w]|`.
 
     Parameters
     ----------

@@ -276,7 +276,6 @@ class Stopwatch:
         """An operation has run."""
         layer = self.running[-1] if self.running else ""
         operations = 2 * macs(Node(op, (), output, layer, True))
-        op.kept = False  # what it saved goes as soon as backward has used it
         self.ran[op] = (layer, output.shape, operations)
         self.book(layer, op.name, FORWARD, output.shape, operations)
 

@@ -46,7 +46,7 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=()):
     if _compiled_for_speed.get():
         from minicnn.backends.fast.workers import run
 
-        _native(file, name, defines)(grid, block, args, run)
+        native(file, name, defines)(grid, block, args, run)
     elif xp(args[0]) is np:
         kernel = _emulated(file, name, _real(dtype), defines)
         kernel(grid, block, args, shared_mem=shared_mem)
@@ -91,9 +91,9 @@ def compiled_for_speed():
 
 
 @cache
-def lanes_of(channels):
+def lanes_of(channels, most=MOST_LANES):
     """How many channels a thread takes: they divide the channels; a multiple of 8 is best."""
-    fitting = [n for n in range(2, MOST_LANES + 1, 2) if channels % n == 0]
+    fitting = [n for n in range(2, most + 1, 2) if channels % n == 0]
     return max(fitting, key=lambda n: (n % 8 == 0, n), default=1)
 
 
@@ -107,7 +107,7 @@ def empty(x, shape, dtype):
 
 
 @cache
-def _native(file, name, defines):
+def native(file, name, defines):
     """The kernel, compiled for speed."""
     from minicnn.emulator.native import load_native
 

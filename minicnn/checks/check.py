@@ -20,12 +20,15 @@ def check(function, like=None, *, time_limit=2.0) -> Report:
 
     Parameters
     ----------
-    function : callable
+    function : callable or str
         Takes and returns NumPy arrays (float64). Arguments it does not take are not varied:
         `def my_conv2d(x, w)` is tried without bias, with stride 1 and padding 0. None (no bias, the
         stride a pooling uses when left out) is given only to an argument whose default is None.
+        A str is the source of a CUDA kernel, `saxpy` or `transpose` (see
+        `minicnn.checks.kernels`): it runs in the emulator, and what the sanitizer finds is a
+        mistake, too.
     like : str, optional
-        What the function should do; its own name without "my_", if left out. One of:
+        What the function should do; its own name without `my_`, if left out. One of:
 
         - conv2d(x, w, b, stride, padding, dilation, groups) -> y
         - conv2d_backward(dy, x, w, stride, padding, dilation, groups) -> (dx, dw, db)
@@ -50,6 +53,10 @@ def check(function, like=None, *, time_limit=2.0) -> Report:
           standardize(x, mean, std) -> y; output_size(size, kernel, stride, padding) -> int;
           conv_parameters(in_channels, out_channels, kernel, bias) -> int; receptive_field(layers)
           -> int, of rows (kernel, stride); sgd_step(w, dw, v, lr, momentum) -> (w, v)
+        - about machines: conv_macs(size, in_channels, out_channels, kernel, stride, padding,
+          groups) -> int; line_fit(x, y) -> (a, b, r); tiled_matmul(a, b, tile) -> y;
+          winograd(x, w) -> y (2,) of x (4,) and w (3,); sectors(addresses) -> int, of 4-byte
+          numbers; bank_cycles(words) -> int
         - dropout(x, p, mask) -> y, where mask is True for what is kept, and
           dropout_backward(dy, x, p, mask) -> dx
 
@@ -69,6 +76,8 @@ def check(function, like=None, *, time_limit=2.0) -> Report:
         the time limit is not above 0.
     TypeError
         If `function` cannot be called.
+    EmulatorError
+        If a kernel does not compile, or there is no C++ compiler.
     """
     if not time_limit > 0:
         raise ValueError(f"check: time_limit expects more than 0 seconds, but got {time_limit}")

@@ -26,7 +26,7 @@ class GradcheckReport:
     skipped : list of str
         Points at which the function has no derivative, and so nothing could be compared.
     max_error : float
-        Largest |gradient - difference| / max(1, |gradient|, |difference|) among the checked.
+        Largest `|gradient - difference| / max(1, |gradient|, |difference|)` among the checked.
     """
 
     checked: int = 0
@@ -73,7 +73,7 @@ def gradcheck(
     eps : float
         Step of the differences, in the units of the inputs.
     rtol, atol : float
-        Allowed: |slope - gradient| <= atol + rtol * max(|slope|, |gradient|).
+        Allowed: `|slope - gradient| <= atol + rtol * max(|slope|, |gradient|)`.
     max_coordinates : int
         Inputs with more elements are checked along random directions.
     directions : int

@@ -15,6 +15,8 @@ from minicnn import functional
 from minicnn.backends import use_backend
 from minicnn.checks.course import COURSE
 from minicnn.checks.course_nets import NETS
+from minicnn.checks.kernels import KERNELS
+from minicnn.checks.machine import MACHINE
 from minicnn.tensor import Tensor, no_grad
 
 REQUIRED = inspect.Parameter.empty
@@ -44,12 +46,13 @@ FUNCTIONS = {
     "dropout": ("x",),
     "im2col": ("x",),
     "linear": ("x", "w", "b"),
+    "local_response_norm": ("x",),
     "max_pool2d": ("x",),
     "relu": ("x",),
     "sigmoid": ("x",),
     "tanh": ("x",),
 }
-PLAIN = {**COURSE, **NETS}
+PLAIN = {**COURSE, **NETS, **KERNELS, **MACHINE}
 NAMES = (*FUNCTIONS, *(f"{name}_backward" for name in FUNCTIONS), *PLAIN)
 
 
@@ -227,6 +230,16 @@ class BatchNorm(Forward):
         return {name: value for name, value in args.items() if name in taken}
 
 
+class LocalResponseNorm(Forward):
+    """Local response normalization, with alphas of which more than the last digits can tell."""
+
+    def draw(self, draw, taken):
+        args = super().draw(draw, taken)
+        if args.get("alpha", 1.0) < 0.01:
+            args["alpha"] = 1.0
+        return args
+
+
 class Dropout(Forward):
     """Dropout with the coin already tossed: y = x * mask / (1 - p), mask True where x is kept."""
 
@@ -252,6 +265,7 @@ class Dropout(Forward):
 
 SPECIAL = {
     "batch_norm": BatchNorm, "col2im": Col2im, "cross_entropy": CrossEntropy, "dropout": Dropout,
+    "local_response_norm": LocalResponseNorm,
 }  # fmt: skip
 
 

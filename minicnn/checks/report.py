@@ -34,6 +34,8 @@ class Report:
         Which mistake gives such results.
     outputs : tuple of str
         Names of the outputs.
+    callable : bool
+        False for a kernel, which Python cannot call by its name.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Report:
     got: object = None
     hint: str | None = None
     outputs: tuple = ("y",)
+    callable: bool = True
 
     def __bool__(self):
         return self.passed
@@ -65,7 +68,8 @@ class Report:
         lines += self._results()
         if self.hint:
             lines += ["", f"Hint: {self.hint}"]
-        lines += ["", f"Try it yourself: {self.name}(**report.case)"]
+        if self.callable:
+            lines += ["", f"Try it yourself: {self.name}(**report.case)"]
         return "\n".join(lines)
 
     def _results(self):

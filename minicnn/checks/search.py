@@ -11,6 +11,7 @@ from random import Random
 import numpy as np
 
 from minicnn.checks.hints import find_hint
+from minicnn.checks.kernels import KernelFunction
 from minicnn.checks.report import Report
 from minicnn.checks.verdict import Problem, as_outputs, judge
 
@@ -253,4 +254,5 @@ class Search:
             problem=trial.problem.text, case=student.named(trial.args), hint=hint,
             expected=trial.expected[0] if single else trial.expected, got=got,
             outputs=self.reference.outputs,
+            callable=not isinstance(student.function, KernelFunction),
         )  # fmt: skip

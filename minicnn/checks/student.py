@@ -7,6 +7,7 @@ import inspect
 import numpy as np
 
 from minicnn.checks import sandbox
+from minicnn.checks.kernels import KernelFunction
 from minicnn.checks.references import ALIASES, NAMES, REQUIRED, reference, stand_in
 
 
@@ -14,17 +15,23 @@ class Student:
     """The function to check, the reference it should be like, and how their arguments match."""
 
     def __init__(self, function, like=None):
+        if isinstance(function, str):
+            function = KernelFunction(function, like)
         if not callable(function):
             raise TypeError(f"check: expects a function, but got {function!r}")
         self.function, self.name = function, getattr(function, "__name__", type(function).__name__)
+        self.reference = getattr(function, "reference", None) or self._reference(like)
+        self.parameters = self._match()
+
+    def _reference(self, like):
+        """The reference of that name, or of the function's own."""
         like = self.name.removeprefix("my_") if like is None else like
         if like not in NAMES:
             raise ValueError(
                 f"check: like expects one of {', '.join(sorted(NAMES))}, but got {like!r}; "
                 "say which is meant, as in check(my_function, like='conv2d')"
             )
-        self.reference = reference(like)
-        self.parameters = self._match()
+        return reference(like)
 
     def _match(self):
         """{letter: parameter} for the function's arguments; an error if they cannot be filled."""

@@ -23,6 +23,14 @@ class Problem:
     remedy: str = ""
 
 
+class RejectedError(Exception):
+    """Raised in place of a result by what finds a mistake itself; `problem` is that mistake."""
+
+    def __init__(self, problem):
+        super().__init__(problem.text)
+        self.problem = problem
+
+
 def as_outputs(value, count):
     """What a function returned, as a tuple of its outputs."""
     if count > 1 and isinstance(value, (tuple, list)):
@@ -47,6 +55,8 @@ def judge(reference, expected, outcome, changed, time_limit) -> Problem | None:
             "late", f"did not finish within {time_limit:g} seconds{still}",
             "Is there a loop that never ends? In a `while` loop something must change each time",
         )  # fmt: skip
+    if isinstance(outcome.error, RejectedError):
+        return outcome.error.problem
     if outcome.error is not None:
         blank = isinstance(outcome.error, NotImplementedError)
         remedy = "Your own code takes the place of this line" if blank else ""

@@ -6,6 +6,9 @@
 // as fibers on one CPU thread. Only C headers are used: they compile in a few milliseconds and
 // need no C++ standard library.
 #pragma once
+// Some compilers come with C++ headers in their path, whatever -nostdinc++ says: theirs of the same
+// names would define abs(float) and others a second time. This sends them on to C's.
+#define _GLIBCXX_INCLUDE_NEXT_C_HEADERS
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

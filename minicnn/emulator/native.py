@@ -33,17 +33,16 @@ def load_native(source, name: str, defines: dict) -> NativeKernel:
 class NativeKernel:
     """A kernel that is launched as CuPy's: `kernel(grid, block, args)`.
 
-    `run(function, count, parallel)` says who runs the pieces of a launch, function(worker, i) for
-    every i < count: the caller alone unless it is given.
+    `run(function, count)` says who runs the pieces of a launch, function(worker, i) for every
+    i < count, where there is enough work to share: the caller alone unless it is given.
     """
 
     def __init__(self, name: str, parameters: tuple[Parameter, ...], code, lanes: int):
         self.name, self.parameters, self.lanes = name, parameters, lanes
         self._run = code.emu_run
-        number, pointer = ctypes.c_uint64, ctypes.c_void_p
-        self._run.argtypes = (pointer, ctypes.c_uint * 3, ctypes.c_uint * 3, number, number)
+        self._run.argtypes = (ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint64)
         self._run.restype = None
-        self._cells = struct.Struct("=" + "".join(map(_cell_format, parameters)))
+        self._cells = struct.Struct("=" + "".join(map(_cell_format, parameters)) + "6I")
 
     def __call__(self, grid, block, args, run=None) -> None:
         """Run all threads; blocks in any order, `parallel` if there is enough work.
@@ -53,42 +52,36 @@ class NativeKernel:
         TypeError, ValueError
             If an array is not what the kernel's parameter takes.
         """
-        values = [_value(self.name, p, a) for p, a in zip(self.parameters, args, strict=True)]
-        cells = ctypes.create_string_buffer(self._cells.pack(*values))
-        first = ctypes.addressof(cells)
-        addresses = (ctypes.c_void_p * len(values))(*range(first, first + 8 * len(values), 8))
+        values = [
+            _address(self.name, p, a) if p.pointer else a
+            for p, a in zip(self.parameters, args, strict=True)
+        ]
         blocks, threads = prod(grid), prod(block)
-        grid = (ctypes.c_uint * 3)(*grid, *(1,) * (3 - len(grid)))
-        block = (ctypes.c_uint * 3)(*block, *(1,) * (3 - len(block)))
-        parallel = blocks * threads * self.lanes > WORTH_SHARING
-        pieces = min(blocks, PIECES) if parallel else 1
+        sizes = (*grid, *(1,) * (3 - len(grid)), *block, *(1,) * (3 - len(block)))
+        cells = self._cells.pack(*values, *sizes)
+        if run is None or blocks * threads * self.lanes <= WORTH_SHARING:
+            self._run(cells, 0, blocks)
+            return
+        pieces = min(blocks, PIECES)
 
         def piece(_, k):
-            self._run(addresses, grid, block, blocks * k // pieces, blocks * (k + 1) // pieces)
+            self._run(cells, blocks * k // pieces, blocks * (k + 1) // pieces)
 
-        (run or _alone)(piece, pieces, parallel)
-
-
-def _alone(function, count, parallel):
-    """Who runs the pieces where nobody else was named."""
-    for i in range(count):
-        function(0, i)
+        run(piece, pieces)
 
 
-def _value(kernel, parameter, argument):
-    """What goes into an argument's cell."""
-    if not parameter.pointer:
-        return argument
-    if argument is None:
+def _address(kernel, parameter, array):
+    """What goes into a pointer's cell."""
+    if array is None:
         return 0
-    if not isinstance(argument, np.ndarray) or argument.dtype != parameter.dtype:
+    if not isinstance(array, np.ndarray) or array.dtype != parameter.dtype:
         raise TypeError(
             f"{kernel}: parameter {parameter} wants a NumPy array of {parameter.dtype}, but got "
-            f"{getattr(argument, 'dtype', type(argument).__name__)}; convert it first"
+            f"{getattr(array, 'dtype', type(array).__name__)}; convert it first"
         )
-    if not argument.flags.c_contiguous:
+    if not array.flags.c_contiguous:
         raise ValueError(
             f"{kernel}: parameter {parameter} wants a C-contiguous array, but got one with strides "
-            f"{argument.strides}; pass np.ascontiguousarray(...) of it"
+            f"{array.strides}; pass np.ascontiguousarray(...) of it"
         )
-    return argument.__array_interface__["data"][0]
+    return array.__array_interface__["data"][0]

@@ -265,7 +265,10 @@ class _Words:
         files = [file for file, _ in loop]
         label = self.code.source.label.replace("\\", "/")
         file = label if label in files else max(files, key=files.count, default=label)
-        lines = sorted({line for f, line in loop if f == file}) or [0]
+        lines = sorted({line for f, line in loop if f == file})
+        if not lines:
+            what = "still runs a loop with nothing in it after the time allowed: an endless loop?"
+            return file, 0, what
         span = f"lines {lines[0]} to {lines[-1]}" if len(lines) > 1 else f"line {lines[0]}"
         return file, lines[0], f"still runs {span} after the time allowed: an endless loop?"
 
@@ -281,8 +284,8 @@ class _Words:
 
 
 def _where(file: str, line: int, block, thread) -> str:
-    name = os.path.basename(file)
-    return f"{name} line {line}, block {_triple(block)} thread {_triple(thread)}"
+    place = os.path.basename(file) + (f" line {line}" if line else "")
+    return f"{place}, block {_triple(block)} thread {_triple(thread)}"
 
 
 def _triple(index) -> str:

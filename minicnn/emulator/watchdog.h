@@ -1,4 +1,5 @@
-// Ends a plain launch whose kernel never comes back.
+// Ends a launch whose kernel never comes back: a plain one, and one under the sanitizer whose loop
+// has no statement left that could ask the sanitizer's own clock.
 //
 // Nothing in an endless loop asks whether it should stop, so somebody must interrupt it: the
 // operating system, by a timer's signal. The handler runs on the kernel's own stack, in the middle

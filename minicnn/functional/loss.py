@@ -15,7 +15,7 @@ from minicnn.ops.loss import (
     SoftTargetCrossEntropy,
     SquaredError,
 )
-from minicnn.ops.operands import check_float
+from minicnn.ops.operands import beside, check_float
 from minicnn.tensor import Tensor, as_array
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -193,7 +193,8 @@ def mse_loss(input, target, *, reduction="mean") -> Tensor:
     TypeError
         If the tensors are not float32 or float64, both the same.
     """
-    x, t = check_float("mse_loss", input), check_float("mse_loss", target)
+    x = check_float("mse_loss", input)
+    t = check_float("mse_loss", beside(target, x))
     check_same_dtype("mse_loss", x, target=t)
     _check_reduction("mse_loss", reduction)
     if x.shape != t.shape:
@@ -261,8 +262,10 @@ def _scores(name, input, reduction):
 
 
 def _as_tensor(value, x):
-    """value as a tensor; Python's floats take x's dtype."""
-    return value if isinstance(value, Tensor) else Tensor._wrap(as_array(value, x.dtype))
+    """value as a tensor; what is none yet is put where x lies, and Python's floats take its dtype."""
+    if isinstance(value, Tensor):
+        return value
+    return Tensor._wrap(to_device(as_array(value, x.dtype), x.device))
 
 
 def _ignored(name, ignore_index):

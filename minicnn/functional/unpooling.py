@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from minicnn.functional.arguments import as_pair
 from minicnn.functional.pooling import as_filled_images
+from minicnn.ops.operands import beside
 from minicnn.ops.pooling import MaxUnpool2d
-from minicnn.tensor import Tensor, as_array
+from minicnn.tensor import Tensor
 
 
 def max_unpool2d(input, indices, kernel_size, stride=None, padding=0, output_size=None) -> Tensor:
@@ -76,7 +77,7 @@ def _unpooled_size(name, output_size, default, stride):
 
 def _as_indices(name, indices, x, size):
     """`indices` as an integer tensor like x, within images of `size`."""
-    t = indices if isinstance(indices, Tensor) else Tensor(as_array(indices))
+    t = beside(indices, x)
     if t.dtype.kind not in "iu":
         raise TypeError(
             f"{name}: indices expects integers, as max_pool2d gives them with "

@@ -1,4 +1,4 @@
-"""The exercises of each tutorial: functions to write, and what `check` compares them with."""
+"""The exercises of each tutorial: functions and kernels to write, for `check`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ EXERCISES = {
     "10_receptive_fields": ("my_receptive_field",),
     "13_after_resnet": ("my_squeeze_excitation", "my_separable_macs", "my_channel_shuffle"),
     "14_transfer_learning": ("my_nearest",),
+    "15_cost": ("my_conv_macs", "my_line_fit"),
+    "16_gpu_kernels": ("my_saxpy", "my_sectors", "my_transpose", "my_bank_cycles"),
+    "18_cpu_speed": ("my_tiled_matmul", "my_winograd"),
 }
+KERNELS = ("my_saxpy", "my_transpose")  # those that are the source of a CUDA kernel
 
 
 def tutorial_of(name: str) -> str | None:

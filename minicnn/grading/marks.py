@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minicnn.checks import check
-from minicnn.grading.exercises import EXERCISES
+from minicnn.grading import kernels
+from minicnn.grading.exercises import EXERCISES, KERNELS
 from minicnn.grading.notebook import NotebookError, read
 from minicnn.grading.remote import PATIENCE, EndedError, Process, RemoteFunction
 
@@ -118,6 +119,9 @@ def grade_notebook(path, memory=MEMORY, seconds=SECONDS) -> Submission:
     exercises, process = EXERCISES[submission.tutorial], None
     try:
         for exercise in exercises:
+            if exercise in KERNELS:
+                submission.marks.append(mark_kernel(cells, exercise, memory, seconds))
+                continue
             if process is None or process.late or process.gone:  # brought down by the one before
                 if process is not None:
                     process.end()
@@ -142,13 +146,29 @@ def mark(process, exercise) -> Mark:
         report = check(RemoteFunction(process, exercise), time_limit=PATIENCE)
     except (ValueError, TypeError, RuntimeError) as error:  # its arguments are others
         return Mark(exercise, False, one_line(error))
+    return Mark(exercise, **marked_by(report))
+
+
+def mark_kernel(cells, exercise, memory, seconds) -> Mark:
+    """Try a kernel, by its text in the notebook."""
+    source = kernels.source_of(cells, exercise)
+    if source is None:
+        return Mark(exercise, False, "is not in the notebook")
+    found = kernels.marked(source, memory * 10**6, seconds)
+    words = {name: one_line(found.get(name, "")) for name in ("verdict", "hint")}
+    return Mark(exercise, found.get("right") is True, **words)
+
+
+def marked_by(report) -> dict:
+    """Right or not, the verdict and a hint, of what `check` found."""
     if report:
-        return Mark(exercise, True, f"right in {report.tried} cases")
+        return {"right": True, "verdict": f"right in {report.tried} cases"}
     if isinstance(report.got, NotImplementedError):
-        return Mark(exercise, False, "is blank")
+        return {"right": False, "verdict": "is blank"}
     if isinstance(report.got, TimeoutError):
-        return Mark(exercise, False, "did not finish in time", one_line(report.hint))
-    return Mark(exercise, False, one_line(report.problem), one_line(report.hint or ""))
+        return {"right": False, "verdict": "did not finish in time", "hint": one_line(report.hint)}
+    hint = one_line(report.hint or "")
+    return {"right": False, "verdict": one_line(report.problem), "hint": hint}
 
 
 def one_line(text) -> str:

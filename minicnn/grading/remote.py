@@ -63,7 +63,7 @@ class Process:
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-c", CODE.format(path=path)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            cwd=self.folder.name, env=_environment(), start_new_session=True,
+            cwd=self.folder.name, env=environment(), start_new_session=True,
         )  # fmt: skip
         start = {"cells": cells, "wanted": list(wanted), "memory": memory, "seconds": seconds}
         try:
@@ -125,7 +125,7 @@ class Process:
             self.folder.cleanup()
 
 
-def _environment():
+def environment():
     """Only what Python needs: no secrets of the marker's, and one thread for each process."""
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT")}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

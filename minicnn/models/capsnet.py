@@ -33,7 +33,7 @@ TINY = 1e-9  # under a square root, whose slope at 0 is infinite
 
 
 def squash(s) -> Tensor:
-    """s (..., D) with its direction kept and its length |s| made |s|^2 / (1 + |s|^2), below 1."""
+    """s (..., D) with its direction kept and its length L made L^2 / (1 + L^2), below 1."""
     square = (s * s).sum(dim=-1, keepdim=True)
     return s * (square / (1 + square) / (square + TINY) ** 0.5)
 

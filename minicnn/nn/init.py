@@ -36,8 +36,10 @@ def empty():
     """Make layers without drawing their first weights: quick, where others will be loaded.
 
         with init.empty():
-            model = models.build("vgg16")        # its weights are whatever the memory held
+            model = models.build("vgg16")
         interop.load_into(model, "vgg16.safetensors")
+
+    Until then the weights are whatever the memory held.
     """
     token = _leave_empty.set(True)
     try:

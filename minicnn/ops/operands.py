@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.backends import xp
+from minicnn.backends import to_device, xp
 from minicnn.tensor import FLOATS, Function, Tensor
 
 
@@ -43,12 +43,17 @@ def result_dtype(a: Tensor, b: Tensor):
     return np.promote_types(a.dtype, b.dtype)
 
 
-def operand(value, like: Tensor) -> Tensor:
-    """`value` as a tensor to be combined with `like`: numbers take its dtype and device."""
+def beside(value, like: Tensor) -> Tensor:
+    """`value` as a tensor; what is none yet, an array or a list, is put where `like` lies."""
     if isinstance(value, Tensor):
         return value
-    if not is_number(value):
-        return Tensor(value)
+    return Tensor._wrap(to_device(Tensor(value)._data, like.device))
+
+
+def operand(value, like: Tensor) -> Tensor:
+    """`value` as a tensor to be combined with `like`: numbers take its dtype and device."""
+    if isinstance(value, Tensor) or not is_number(value):
+        return beside(value, like)
     kind = np.asarray(value).dtype.kind
     dtype = np.dtype(np.float32) if kind == "f" and like.dtype not in FLOATS else like.dtype
     if kind in "iu" and dtype == np.bool_:

@@ -23,6 +23,18 @@ def sources(size, side, mode):
     return np.where((place >= 0) & (place < size), place, -1)
 
 
+def rounds(index):
+    """(places, their sources), again and again until all have been named, no source twice at once.
+
+    So sums over the copies of a pixel are added in one order, on a GPU, too.
+    """
+    left = np.flatnonzero(index >= 0)
+    while left.size:
+        targets, first = np.unique(index[left], return_index=True)
+        yield left[first], targets
+        left = np.delete(left, first)
+
+
 class Pad(Function):
     """y[.., i, j] = x[.., sources(i), sources(j)], or the value where there is no source.
 
@@ -38,11 +50,12 @@ class Pad(Function):
 
     def backward(self, dy):
         lib = xp(dy)
-        for axis, index, inside in reversed(list(self.axes(self.shapes[0]))):
+        for axis, index, _ in reversed(list(self.axes(self.shapes[0]))):
             shape = list(dy.shape)
             shape[axis] = self.shapes[0][axis]
-            dx = lib.moveaxis(lib.zeros(shape, dy.dtype), axis, 0)
-            lib.add.at(dx, index[inside], lib.moveaxis(dy, axis, 0)[inside])
+            dx, dy = lib.moveaxis(lib.zeros(shape, dy.dtype), axis, 0), lib.moveaxis(dy, axis, 0)
+            for places, targets in rounds(index):
+                dx[lib.asarray(targets)] += dy[lib.asarray(places)]
             dy = lib.moveaxis(dx, 0, axis)
         return dy
 

@@ -1,9 +1,10 @@
-"""Lenses on batch normalization, dropout and concatenation."""
+"""Lenses on normalization and dropout."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from minicnn.ops.normalization import channel_sums
 from minicnn.stepper.lens import add_up, at, epsilon
 
 SEVERAL = 16  # roundings of one number, where libraries compute in different ways
@@ -115,33 +116,56 @@ def dropout_dx(step, *index):
 
 
 # ---------------------------------------------------------------------------
-# Concatenation
+# Local response normalization
 # ---------------------------------------------------------------------------
-def starts(step):
-    """Where each input begins along the axis that they are joined along."""
-    sizes = [shape[step.op.dim] for shape in step.op.shapes]
-    return np.cumsum([0, *sizes[:-1]])
+def _neighbours(c, before, after, C):
+    """The channels of a window around c, first and one past the last."""
+    return max(0, c - before), min(C, c + after + 1)
 
 
-def cat_y(step, *index):
-    axis = step.op.dim
-    k = int(np.searchsorted(starts(step), index[axis], side="right")) - 1
-    place = list(index)
-    place[axis] -= int(starts(step)[k])
-    letter = step.letters[k]
-    return {
-        "formula": at(letter, place),
-        "sum": step.inputs[letter][tuple(place)],
-        "note": f"the element was only moved: along axis {axis}, {letter} begins at "
-        f"{starts(step)[k]}",
+def _column(step, index):
+    """All channels of a pixel: x, and the s that each is divided by a power of."""
+    n, _, *pixel = index
+    x, op = step.inputs["x"][(n, slice(None), *pixel)], step.op
+    sums = channel_sums((x * x)[None, None, None], *op.reach())[0, 0, 0]
+    return x, (op.k + op.alpha / op.size * sums).astype(x.dtype)
+
+
+def response_norm_y(step, *index):
+    c, op = index[1], step.op
+    x, s = _column(step, index)
+    first, end = _neighbours(c, *op.reach(), len(x))
+    factor = s[c] ** -x.dtype.type(op.beta)
+    others = at("x", (index[0], "k", *index[2:]))
+    return add_up(x[first:end], x[first:end], axes="k", starts=(first,)) | {
+        "formula": f"{at('x', index)} ({op.k:g} + {op.alpha:g}/{op.size} Σ {others}²)^-{op.beta:g}",
+        "sum": x[c] * factor,
+        "labels": ("x", "x"),
+        "parts": {at("x", index): x[c], "s": s[c], f"s^-{op.beta:g}": factor},
+        "note": f"the squares of channels {first} to {end - 1} damp channel {c}: s is what is in "
+        "the brackets",
+        "rounding": SEVERAL * epsilon(x.dtype) * abs(float(x[c] * factor)) * (1 + op.size),
     }
 
 
-def cat_gradient(step, letter, *index):
-    place = list(index)
-    place[step.op.dim] += int(starts(step)[step.letters.index(letter)])
-    return {
-        "formula": at("dy", place),
-        "sum": step.dy[tuple(place)],
-        "note": "each input gets its own part of the gradient",
-    }
+def response_norm_dx(step, *index):
+    c, op = index[1], step.op
+    x, s = _column(step, index)
+    dy = step.dy[(index[0], slice(None), *index[2:])]
+    g = dy * s ** -x.dtype.type(op.beta)
+    before, after = op.reach()
+    first, end = _neighbours(c, after, before, len(x))
+    part = g[first:end] / s[first:end]
+    fields = add_up(part, x[first:end], axes="k", starts=(first,))
+    scale = x.dtype.type(2 * op.alpha * op.beta / op.size)
+    name = f"2 · {op.alpha:g} · {op.beta:g}/{op.size}"
+    return fields | {
+        "formula": f"g[{c}] - {name} {at('x', index)} Σ g[k]/s[k] · x[k], g = dy s^-{op.beta:g}",
+        "sum": g[c] - scale * x[c] * fields["sum"],
+        "labels": ("g/s", "x"),
+        "parts": {f"g[{c}]": g[c], at("x", index): x[c], name: scale},
+        "note": f"channel {c} also damps its neighbours: those of channels {first} to {end - 1}",
+        "rounding": SEVERAL * epsilon(x.dtype) * (
+            abs(float(g[c])) + abs(float(scale * x[c])) * float(np.abs(fields["products"]).sum())
+        ) * (1 + op.size),
+    }  # fmt: skip

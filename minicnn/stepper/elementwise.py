@@ -27,6 +27,8 @@ TEXTS = {  # operation -> formula, and each input's slope dy/d(input)
     "Multiply": ("a · b", {"a": "b", "b": "a"}),
     "Divide": ("a / b", {"a": "1/b", "b": "(-a/b²)"}),
     "Power": ("a^b", {"a": "b a^(b-1)", "b": "y ln a"}),
+    "SquaredError": ("(x - t)²", {"x": "2 (x - t)", "t": "(-2 (x - t))"}),
+    "Hardsigmoid": ("min(max(x + 3, 0), 6) / 6", {"x": "(1/6 where -3 < x < 3, else 0)"}),
 }  # fmt: skip
 
 
@@ -60,10 +62,12 @@ VALUES = {
     "Multiply": np.multiply,
     "Divide": np.divide,
     "Power": np.power,
+    "SquaredError": lambda x, t: (x - t) * (x - t),
+    "Hardsigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
 }
 SLOPES = {  # slope(y, *inputs), all of the output's shape
-    "ReLU": {"x": lambda y, x: x > 0},
-    "ReLU6": {"x": lambda y, x: (x > 0) & (x < 6)},
+    "ReLU": {"x": lambda y, x: y > 0},  # as x > 0 is, and y is what backward keeps
+    "ReLU6": {"x": lambda y, x: (y > 0) & (y < 6)},
     "Hardswish": {"x": _hardswish_slope},
     "Tanh": {"x": lambda y, x: 1 - y * y},
     "ScaledTanh": {"x": lambda y, x: 2 / 3 * (1.7159 - y * y / 1.7159)},
@@ -82,6 +86,8 @@ SLOPES = {  # slope(y, *inputs), all of the output's shape
         "a": lambda y, a, b: b * a ** np.where(b == 0, 0, b - 1),
         "b": lambda y, a, b: y * np.log(np.where(a == 0, 1, a)),
     },
+    "SquaredError": {"x": lambda y, x, t: 2 * (x - t), "t": lambda y, x, t: -2 * (x - t)},
+    "Hardsigmoid": {"x": lambda y, x: ((x > -3) & (x < 3)) / 6},
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 from minicnn.stepper.elementwise import TEXTS, activation_texts
+from minicnn.stepper.notation import over, shape_of, wanted
+from minicnn.stepper.row_formulas import ROW_FORMULAS
 
 
 def formula(step) -> str:
@@ -21,29 +23,6 @@ def formula(step) -> str:
     return "\n".join(lines)
 
 
-def shifted(letter: str, offset: int) -> str:
-    """"u", "15+u" or "u-2"."""
-    if offset == 0:
-        return letter
-    return f"{offset}+{letter}" if offset > 0 else f"{letter}{offset}"
-
-
-def over(**sizes: int) -> str:
-    """"c < 6, u < 5": the letters run from 0."""
-    return ", ".join(f"{letter} < {n}" for letter, n in sizes.items())
-
-
-def _shape(step, letter):
-    if letter == "y":
-        return step.held_output.array.shape
-    return step.held[step.letters.index(letter)].array.shape
-
-
-def _wanted(step, lines):
-    """The equations of those gradients that were computed."""
-    return [line for letter, line in lines.items() if step.grads.get(letter) is not None]
-
-
 # ---------------------------------------------------------------------------
 # One function per operation: equations for the step's direction
 # ---------------------------------------------------------------------------
@@ -58,8 +37,8 @@ def _window_index(step):
 
 
 def _conv2d(step):
-    N, O, OH, OW = _shape(step, "y")
-    _, C, KH, KW = _shape(step, "w")
+    N, O, OH, OW = shape_of(step, "y")
+    _, C, KH, KW = shape_of(step, "w")
     row, column = _window_index(step)
     group = f", c counted from o's group of {step.op.groups}" if step.op.groups > 1 else ""
     z, dz = step.z_name, f"d{step.z_name}"
@@ -71,7 +50,7 @@ def _conv2d(step):
             f"{z}[n,o,i,j] = {bias}Σ x[n,c,{row},{column}] · w[o,c,u,v]{add}",
             f"for {over(n=N, o=O, i=OH, j=OW)}; sum over {over(c=C, u=KH, v=KW)}{group}",
         ]
-    return _activation(step) + _wanted(step, {
+    return _activation(step) + wanted(step, {
         "x": f"dx[n,c,p,q] = Σ {dz}[n,o,i,j] · w[o,c,u,v]   over o < {O}, {row} = p, {column} = q",
         "w": f"dw[o,c,u,v] = Σ {dz}[n,o,i,j] · x[n,c,{row},{column}]   "
              f"over {over(n=N, i=OH, j=OW)}",
@@ -95,8 +74,8 @@ def _given(step, letter):
 
 
 def _linear(step):
-    *_, O = _shape(step, "y")
-    *rows, I = _shape(step, "x")
+    *_, O = shape_of(step, "y")
+    *rows, I = shape_of(step, "x")
     n = ",".join("nmlk"[: len(rows)]) + "," if rows else ""
     sizes = {letter: size for letter, size in zip("nmlk", rows)}
     z, dz = step.z_name, f"d{step.z_name}"
@@ -109,7 +88,7 @@ def _linear(step):
             f"for {over(**sizes, o=O)}; sum over {over(i=I)}",
         ]
     at = f"   over {over(**sizes)}" if sizes else ""
-    return _activation(step) + _wanted(step, {
+    return _activation(step) + wanted(step, {
         "x": f"dx[{n}i] = Σ {dz}[{n}o] · w[o,i]   over {over(o=O)}",
         "w": f"dw[o,i] = Σ {dz}[{n}o] · x[{n}i]{at}",
         "b": f"db[o] = Σ {dz}[{n}o]{at}",
@@ -118,7 +97,7 @@ def _linear(step):
 
 
 def _batch_norm(step):
-    C, z, dz = _shape(step, "x")[1], step.z_name, f"d{step.z_name}"
+    C, z, dz = shape_of(step, "x")[1], step.z_name, f"d{step.z_name}"
     w, b = ("w[c] · " * _given(step, "w"), " + b[c]" * _given(step, "b"))
     xhat = f"x̂ = (x - mean[c]) / sqrt(var[c] + {step.op.eps:g})"
     whose = "of this batch" if step.op.training else "the running ones"
@@ -130,7 +109,7 @@ def _batch_norm(step):
         ]
     moved = f"({dz} - mean({dz}) - x̂ mean({dz} x̂))" if step.op.training else dz
     lines = [*_activation(step), f"with {xhat}, mean and variance {whose}:"]
-    return lines + _wanted(step, {
+    return lines + wanted(step, {
         "x": f"dx = {w}{moved} / sqrt(var[c] + {step.op.eps:g})",
         "w": f"dw[c] = Σ {dz} · x̂   over the channel's elements",
         "b": f"db[c] = Σ {dz}   over the channel's elements",
@@ -139,7 +118,7 @@ def _batch_norm(step):
 
 
 def _max_pool2d(step):
-    N, C, OH, OW = _shape(step, "y")
+    N, C, OH, OW = shape_of(step, "y")
     KH, KW = step.op.kernel
     row, column = _window_index(step)
     if step.direction == "forward":
@@ -151,7 +130,7 @@ def _max_pool2d(step):
 
 
 def _avg_pool2d(step):
-    N, C, OH, OW = _shape(step, "y")
+    N, C, OH, OW = shape_of(step, "y")
     KH, KW = step.op.kernel
     divisors = step.op.divisors()
     divisor = divisors[0, 0] if (divisors == divisors[0, 0]).all() else "D[i,j]"
@@ -164,20 +143,11 @@ def _avg_pool2d(step):
     return [f"dx[n,c,p,q] = Σ dy[n,c,i,j] / {divisor}   over the windows (i,j) that saw (p,q)"]
 
 
-def _softmax_cross_entropy(step):
-    N, K = _shape(step, "x")
-    p = f"p[n,k] = e^x[n,k] / Σ e^x[n,l]   for {over(n=N, k=K)}; sum over {over(l=K)}"
-    if step.direction == "forward":
-        return [f"L = {'' if N == 1 else f'1/{N} '}Σ -ln p[n,t[n]]   over {over(n=N)}", p]
-    share = "" if N == 1 else f" / {N}"
-    return [f"dx[n,k] = dy (p[n,k] - (1 if k = t[n] else 0)){share}", p]
-
-
 def _moments(step):
-    R = _shape(step, "x")[0] * math.prod(_shape(step, "x")[2:])
+    R = shape_of(step, "x")[0] * math.prod(shape_of(step, "x")[2:])
     return [
         f"mean[c] = 1/{R} Σ x[n,c,...], var[c] = 1/{R} Σ (x[n,c,...] - mean[c])²",
-        f"for each channel {over(c=_shape(step, 'x')[1])}; y is (mean, var)",
+        f"for each channel {over(c=shape_of(step, 'x')[1])}; y is (mean, var)",
     ]
 
 
@@ -192,37 +162,65 @@ def _cat(step):
     axis = step.op.dim
     if step.direction == "forward":
         return [f"y = {', '.join(step.letters)} one behind the other along axis {axis}"]
-    return _wanted(step, {k: f"d{k} = its own part of dy along axis {axis}" for k in step.letters})
+    return wanted(step, {k: f"d{k} = its own part of dy along axis {axis}" for k in step.letters})
 
 
 def _adaptive_avg_pool2d(step):
-    H, W = _shape(step, "x")[2:]
-    N, C, OH, OW = _shape(step, "y")
+    H, W = shape_of(step, "x")[2:]
+    N, C, OH, OW = shape_of(step, "y")
     window = f"floor(i {H}/{OH}) <= h < ceil((i+1) {H}/{OH}), w likewise by {W}/{OW}"
     if step.direction == "forward":
         return [f"y[n,c,i,j] = mean of x[n,c,h,w], {window}", f"for {over(n=N, c=C, i=OH, j=OW)}"]
     return [f"dx[n,c,h,w] = Σ dy[n,c,i,j] / (cells of window (i,j)) over those with {window}"]
 
 
-def _moved(text):
-    def write(step):
-        if step.direction == "forward":
-            return [f"y = {text}, {_shape(step, 'x')} to {_shape(step, 'y')}"]
-        return [f"dx = dy, put back where the elements came from: {_shape(step, 'x')}"]
+def _adaptive_max_pool2d(step):
+    H, W = shape_of(step, "x")[2:]
+    N, C, OH, OW = shape_of(step, "y")
+    window = f"floor(i {H}/{OH}) <= h < ceil((i+1) {H}/{OH}), w likewise by {W}/{OW}"
+    if step.direction == "forward":
+        sizes = over(n=N, c=C, i=OH, j=OW)
+        return [f"y[n,c,i,j] = the largest x[n,c,h,w], {window}", f"for {sizes}"]
+    return ["dx[n,c,h,w] = Σ dy[n,c,i,j]   over the windows (i,j) whose largest x is at (h,w)"]
 
-    return write
+
+def _conv_transpose2d(step):
+    N, C, H, W = shape_of(step, "x")
+    O, (_, _, KH, KW) = shape_of(step, "y")[1], shape_of(step, "w")
+    row, column = _window_index(step)
+    group = f", c of o's group of {step.op.groups}" if step.op.groups > 1 else ""
+    if step.direction == "forward":
+        bias = "b[o] + " if _given(step, "b") else ""
+        return [
+            f"y[n,o,p,q] = {bias}Σ x[n,c,i,j] · w[c,o,u,v]   over {row} = p, {column} = q",
+            f"for {over(n=N, o=O)}; sum over {over(c=C, i=H, j=W, u=KH, v=KW)}{group}",
+        ]
+    return wanted(step, {
+        "x": f"dx[n,c,i,j] = Σ dy[n,o,{row},{column}] · w[c,o,u,v]   over {over(o=O, u=KH, v=KW)}",
+        "w": f"dw[c,o,u,v] = Σ x[n,c,i,j] · dy[n,o,{row},{column}]   over {over(n=N, i=H, j=W)}",
+        "b": f"db[o] = Σ dy[n,o,p,q]   over {over(n=N)} and all pixels",
+    })  # fmt: skip
 
 
-def _reduced(symbol):
-    def write(step):
-        axes = ", ".join(map(str, step.op.dims))
-        if step.direction == "forward":
-            shapes = f"{_shape(step, 'x')} to {_shape(step, 'y')}"
-            return [f"y = {symbol} of x over axis {axes}: {shapes}"]
-        share = " / the number of elements" if step.operation == "Mean" else ""
-        return [f"dx = dy{share}, handed to every element of the {symbol}"]
+def _local_response_norm(step):
+    op, (before, after) = step.op, step.op.reach()
+    s = f"s[c] = {op.k:g} + {op.alpha:g}/{op.size} Σ x[k]²   over c-{before} <= k <= c+{after}"
+    if step.direction == "forward":
+        return [f"y[c] = x[c] s[c]^-{op.beta:g}", f"{s}, at each pixel by itself"]
+    factor = f"2 · {op.alpha:g} · {op.beta:g}/{op.size}"
+    return [
+        f"dx[c] = g[c] - {factor} x[c] Σ g[k] x[k] / s[k]   over c-{after} <= k <= c+{before}",
+        f"with g = dy s^-{op.beta:g}, {s}",
+    ]
 
-    return write
+
+def _pad(step):
+    mode = f"the value {step.op.value:g}" if step.op.mode == "constant" else step.op.mode
+    sides = " and ".join(f"{a}, {b}" for a, b in step.op.sides)
+    if step.direction == "forward":
+        shapes = f"{shape_of(step, 'x')} to {shape_of(step, 'y')}"
+        return [f"y = x with a border of {sides} (before, after), {mode}: {shapes}"]
+    return ["dx = the sum of dy over the places of y that an element of x is at"]
 
 
 def _elementwise(step):
@@ -232,10 +230,10 @@ def _elementwise(step):
     lines = []
     for k in slopes:
         factor = "" if slopes[k] == "1" else f" · {slopes[k]}"
-        repeated = _shape(step, k) != _shape(step, "y")
+        repeated = shape_of(step, k) != shape_of(step, "y")
         added = ", added up where it was repeated" if repeated else ""
         lines.append((k, f"d{k} = dy{factor}{added}"))
-    return _wanted(step, dict(lines))
+    return wanted(step, dict(lines))
 
 
 def _unknown(step):
@@ -252,16 +250,14 @@ FORMULAS = {
     "Linear": _linear,
     "MaxPool2d": _max_pool2d,
     "AvgPool2d": _avg_pool2d,
-    "SoftmaxCrossEntropy": _softmax_cross_entropy,
     "Moments": _moments,
     "Dropout": _dropout,
     "Dropout2d": _dropout,
     "Cat": _cat,
     "AdaptiveAvgPool2d": _adaptive_avg_pool2d,
-    "ChannelShuffle": _moved("x with the groups' channels dealt out in turn"),
-    "Reshape": _moved("x in another shape"),
-    "Permute": _moved("x with its axes in another order"),
-    "Index": _moved("some elements of x"),
-    "Sum": _reduced("sum"),
-    "Mean": _reduced("mean"),
+    "AdaptiveMaxPool2d": _adaptive_max_pool2d,
+    "ConvTranspose2d": _conv_transpose2d,
+    "LocalResponseNorm": _local_response_norm,
+    "Pad": _pad,
+    **ROW_FORMULAS,
 }

@@ -13,8 +13,9 @@ from html import escape
 
 import numpy as np
 
-from minicnn.stepper import cards
-from minicnn.stepper.text import cell, index_text, largest_map, number, shrink, unit
+from minicnn.stepper import cards, lens_cards
+from minicnn.stepper.keep import Sample
+from minicnn.stepper.text import cell, index_text, number, shrink, unit
 
 PLUS, MINUS = (222, 122, 20), (52, 116, 200)
 STRONGEST = 0.6  # opacity of the largest magnitude: text on it stays readable in both themes
@@ -141,10 +142,10 @@ def card(step) -> str:
     pictures = []
     for name, a in cards.main_arrays(step):
         if cards.is_map(a):
-            index = largest_map(a)
+            index, image = cards.one_map(a)
             caption = index_text(name, index)
-            pictures.append(("", caption, heat_map(a[index], caption)))
-        elif a.ndim and 0 < a.shape[-1] <= 32:
+            pictures.append(("", caption, heat_map(image, caption)))
+        elif a.ndim and 0 < a.shape[-1] <= 32 and not isinstance(a, Sample):
             row = a[(0,) * (a.ndim - 1)]
             pictures.append(("", index_text(name, (0,) * (a.ndim - 1)), matrix(row[None])))
     changed = " and ".join(step.changed)
@@ -155,13 +156,14 @@ def card(step) -> str:
         lines_of(cards.settings_text(step), faint=True),
         table(["", "shape", "min", "mean", "max", ""], rows, left={0, 1, 5}),
         lines_of(f"{changed}: changed in place since; record again" if changed else ""),
+        lines_of(cards.kept_text(step)),
         side_by_side(pictures),
     )
 
 
 def lens_html(lens) -> str:
     """A lens: formula, matrices, first terms, sum."""
-    maps, outer = cards.maps_of(lens)
+    maps, outer = lens_cards.maps_of(lens)
     winner = lens.winner if lens.products is None else None
     blocks = [
         (sign, caption, matrix(a, winner) if max(a.shape) <= 12 else heat_map(a, caption))
@@ -173,10 +175,10 @@ def lens_html(lens) -> str:
         f'<b style="color:{HUE[lens.step.direction]}">{number(lens.sum)}</b></div>',
         lines_of(lens.note, faint=True),
         side_by_side(blocks),
-        lines_of("\n".join(cards.sums_text(lens, outer))),
-        lines_of("\n".join(cards.parts_text(lens))),
-        lines_of("\n".join(cards.terms_text(lens))),
-        lines_of("\n".join(cards.result_text(lens))),
+        lines_of("\n".join(lens_cards.sums_text(lens, outer))),
+        lines_of("\n".join(lens_cards.parts_text(lens))),
+        lines_of("\n".join(lens_cards.terms_text(lens))),
+        lines_of("\n".join(lens_cards.result_text(lens))),
     )
 
 
@@ -185,9 +187,10 @@ def overview(steps) -> str:
     rows = []
     for forward, backward in cards.operations(steps):
         step = forward or backward
-        shape = str(step.held_output.array.shape) if step.held_output else ""
+        shape = str(step.held_output.shape) if step.held_output else ""
         numbers = [str(s.number) if s else "" for s in (forward, backward)]
         rows.append([numbers[0], step.label, step.operation, shape, numbers[1]])
     heading = f"{len(steps)} steps" if rows else "no steps: no operation ran inside the with block"
     body = table(["forward", "", "", "output", "backward"], rows, {1, 2, 3}) if rows else ""
-    return f'<div style="{MONO}">{heading}{body}</div>'
+    note = lines_of(cards.not_kept(steps))
+    return f'<div style="{MONO}">{heading}{body}{note}</div>'

@@ -129,7 +129,7 @@ class Lens:
         return f"{apart:.1e} apart, by rounding"
 
     def __repr__(self):
-        from minicnn.stepper.cards import lens_text
+        from minicnn.stepper.lens_cards import lens_text
 
         return lens_text(self)
 
@@ -144,9 +144,7 @@ def add_up(window, weights=None, *, axes=(), products=None, bias=None, divisor=N
     with np.errstate(all="ignore"):  # inf and nan are shown, not warned about
         if products is None:
             products = window if weights is None else window * weights
-        running = np.add.accumulate(products.ravel())  # one after the other, in this dtype
-        if axes:
-            running += 0  # a sum begins with 0, so it is never -0
+        running = running_total(products, axes)
         total = running[-1] if running.size else products.dtype.type(0)
         if divisor is not None:
             total = total / products.dtype.type(divisor)
@@ -166,6 +164,14 @@ def add_up(window, weights=None, *, axes=(), products=None, bias=None, divisor=N
         "starts": starts or (0,) * products.ndim,
         "rounding": epsilon(products.dtype) * (products.size + 2) * size,
     }
+
+
+def running_total(products, axes):
+    """The sum of the terms up to each, one added after the other in their dtype."""
+    running = np.add.accumulate(products.ravel())
+    if axes:
+        running += 0  # a sum begins with 0, so it is never -0
+    return running
 
 
 def finished(step, fields, index):

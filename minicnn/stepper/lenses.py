@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.backends import device_of, to_device
 from minicnn.ops.epilogue import Fused
-from minicnn.ops.joining import shuffle
 from minicnn.stepper import channel_lenses as channels
+from minicnn.stepper import loss_lenses as losses
+from minicnn.stepper import moving_lenses as moving
+from minicnn.stepper.conv_lenses import Conv, ConvTranspose
 from minicnn.stepper.elementwise import SLOPES, TEXTS, VALUES, activation_texts
 from minicnn.stepper.lens import Lens, add_up, at, epsilon, finished
-from minicnn.stepper.window_lenses import AdaptiveAvgPool, AvgPool, Conv, MaxPool
+from minicnn.stepper.window_lenses import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 
 LOSSES = ("SoftmaxCrossEntropy",)  # called L, not y
 # A few roundings of one number, for functions that libraries compute in different ways.
@@ -93,6 +94,50 @@ def added_gradient(step, *index):
 
 
 # ---------------------------------------------------------------------------
+# Matrix products, or stacks of them
+# ---------------------------------------------------------------------------
+def matmul_y(step, *index):
+    *lead, i, j = index
+    rows, columns = (_stacked(a, step.output.shape)[tuple(lead)] for a in step.inputs.values())
+    return add_up(rows[i], columns[:, j], axes="k") | {
+        "formula": f"Σ {at('a', (*_of_own(step, 'a', lead), i, 'k'))} · "
+        f"{at('b', (*_of_own(step, 'b', lead), 'k', j))}",
+        "labels": (f"a row {i}", f"b column {j}"),
+    }
+
+
+def matmul_gradient(step, letter, *index):
+    """dy b' or a' dy; also over the matrices of a stack that this one was used for."""
+    *lead, i, j = index
+    dy, shape = step.dy, step.inputs[letter].shape
+    other = _stacked(step.inputs["b" if letter == "a" else "a"], dy.shape)
+    extra = dy.ndim - len(shape)
+    repeated = [d < extra or shape[d - extra] != n for d, n in enumerate(dy.shape[:-2])]
+    used = tuple(slice(None) if wide else lead[d - extra] for d, wide in enumerate(repeated))
+    letters = iter("nmlh")
+    names = tuple(next(letters) if wide else k for wide, k in zip(repeated, used))
+    axes = [*(k for k in names if isinstance(k, str)), "j" if letter == "a" else "i"]
+    if letter == "a":
+        d, weights, pair = dy[(*used, i)], other[(*used, j)], ((i, "j"), ("b", j, "j"))
+    else:
+        d, weights, pair = dy[(*used, slice(None), j)], other[(*used, slice(None), i)], (
+            ("i", j), ("a", "i", i))  # fmt: skip
+    first, (name, *second) = pair
+    return add_up(d, weights, axes=axes) | {
+        "formula": f"Σ {at('dy', (*names, *first))} · {at(name, (*names, *second))}",
+        "labels": ("dy", name),
+    }
+
+
+def _stacked(a, shape):
+    return np.broadcast_to(a, (*shape[:-2], *a.shape[-2:]))
+
+
+def _of_own(step, letter, lead):
+    return _own_index(step.inputs[letter].shape[:-2], tuple(lead))
+
+
+# ---------------------------------------------------------------------------
 # Element by element
 # ---------------------------------------------------------------------------
 def elementwise_y(step, *index):
@@ -141,136 +186,6 @@ def _own_index(shape, index):
     return tuple(k if n != 1 else 0 for k, n in zip(index, shape))
 
 
-# ---------------------------------------------------------------------------
-# Softmax cross-entropy
-# ---------------------------------------------------------------------------
-def _log_softmax(x):
-    z = x - x.max(axis=1, keepdims=True)
-    return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-
-
-def cross_entropy_y(step):
-    x, t = step.inputs.values()
-    log_p = _log_softmax(x)
-    losses = -log_p[np.arange(len(t)), t]
-    worst = int(losses.argmax())
-    mean = "" if len(t) == 1 else f"1/{len(t)} "
-    return add_up(losses, axes="n", divisor=len(t)) | {
-        "formula": f"{mean}Σ -ln p[n,t[n]]",
-        "labels": ("-ln p[n,t[n]]", ""),
-        "parts": {f"x[{worst}]": x[worst], f"p[{worst}]": np.exp(log_p[worst])},
-        "winner": (int(t[worst]),),
-        "note": f"row {worst} has class {t[worst]}"
-        + ("" if len(t) == 1 else ": the largest loss of all rows"),
-        "rounding": _cross_entropy_rounding(x),
-    }
-
-
-def cross_entropy_dx(step, n, k):
-    x, t = step.inputs.values()
-    p = np.exp(_log_softmax(x))
-    onehot = p.dtype.type(k == t[n])
-    share = "" if len(t) == 1 else f" / {len(t)}"
-    scale = np.divide(step.dy, len(t), dtype=p.dtype)
-    return {
-        "formula": f"dy (p[{n},{k}] - {int(onehot)}){share}",
-        "sum": (p[n, k] - onehot) * scale,
-        "parts": {f"x[{n}]": x[n], f"p[{n}]": p[n], "dy": step.dy[()]},
-        "winner": (int(t[n]),),
-        "note": f"row {n} has class {t[n]}; each class is pushed down by its p, the right one "
-        "pulled up by 1 - p",
-        "rounding": _cross_entropy_rounding(x) * abs(float(scale)),
-    }
-
-
-def _cross_entropy_rounding(x):
-    return SEVERAL * epsilon(x.dtype) * (float(np.abs(x).max()) + x.size)
-
-
-# ---------------------------------------------------------------------------
-# Moving and adding
-# ---------------------------------------------------------------------------
-def _key_on_cpu(key):
-    return tuple(to_device(k, "cpu") if device_of(k) else k for k in key)
-
-
-MOVES = {  # what the operation does to an array of element numbers
-    "Reshape": lambda op, ids: ids.reshape(op.shape),
-    "Permute": lambda op, ids: ids.transpose(op.dims),
-    "Index": lambda op, ids: ids[_key_on_cpu(op.key)],
-    "ChannelShuffle": lambda op, ids: shuffle(ids, op.groups),
-}
-
-
-def moved_from(step):
-    """For each element of y, the (flat) place in x it came from."""
-    shape = step.op.shapes[0]
-    ids = np.arange(int(np.prod(shape))).reshape(shape)
-    return np.asarray(MOVES[step.operation](step.op, ids))
-
-
-def moved_y(step, *index):
-    x = step.inputs["x"]
-    source = tuple(int(k) for k in np.unravel_index(moved_from(step)[index], x.shape))
-    return {"formula": at("x", source), "sum": x[source], "note": "the element was only moved"}
-
-
-def moved_dx(step, *index):
-    shape = step.op.shapes[0]
-    places = np.argwhere(moved_from(step) == np.ravel_multi_index(index, shape))
-    if step.operation != "Index":  # an index can take one element twice, or leave it out
-        place = tuple(places[0].tolist())
-        return {
-            "formula": at("dy", place),
-            "sum": step.dy[place],
-            "note": "the element was only moved, so its gradient is the one of where it went",
-        }
-    terms = step.dy[tuple(places.T)] if step.dy.ndim else step.dy.reshape(1)[: len(places)]
-    names = [at("dy", place) for place in places[:4].tolist()]
-    note = "" if len(places) else "this element is not in y, so it has no influence"
-    return add_up(terms, axes="k") | {
-        "formula": " + ".join(names) + (" + ..." if len(places) > 4 else "") or "0",
-        "labels": ("dy", ""),
-        "note": note,
-    }
-
-
-def _reduced_index(step, index, axes):
-    """Index of x for an index of y: `axes` where x is reduced over."""
-    dims, index = step.op.dims, list(index)
-    if step.op.keepdim:
-        index = [k for axis, k in enumerate(index) if axis not in dims]
-    rest = iter(index)
-    return tuple(axes[d] if d in dims else next(rest) for d in range(len(step.op.shapes[0])))
-
-
-def reduced_y(step, *index):
-    x, dims = step.inputs["x"], step.op.dims
-    letters = dict(zip(dims, "nmlkjihg"))
-    elements = x[_reduced_index(step, index, {d: slice(None) for d in dims})]
-    count = elements.size if step.operation == "Mean" else None
-    elements = elements.astype(step.output.dtype, copy=False)
-    return add_up(elements, axes=letters.values(), divisor=count) | {
-        "formula": (f"1/{count} " if count else "")
-        + f"Σ {at('x', _reduced_index(step, index, letters))}",
-        "labels": ("x", ""),
-    }
-
-
-def reduced_dx(step, *index):
-    op, dims = step.op, step.op.dims
-    place = tuple(
-        0 if d in dims else k for d, k in enumerate(index) if op.keepdim or d not in dims
-    )
-    count = int(np.prod([op.shapes[0][d] for d in dims])) if step.operation == "Mean" else None
-    dy = np.asarray(step.dy[place])
-    return add_up(dy, divisor=count) | {
-        "formula": at("dy", place) + (f" / {count}" if count else ""),
-        "labels": ("dy", ""),
-        "note": "every element that went into the sum gets the same gradient",
-    }
-
-
 # Per operation: a function for y, and for each gradient by its letter or for all ("gradient").
 LENSES = {
     **{name: {"y": Conv.y, "x": Conv.dx, "w": Conv.dw, "b": Conv.db, "add": added_gradient}
@@ -283,11 +198,22 @@ LENSES = {
         "b": channels.batch_norm_db, "add": added_gradient},
     **{name: {"y": channels.dropout_y, "x": channels.dropout_dx}
        for name in ("Dropout", "Dropout2d")},
-    "Cat": {"y": channels.cat_y, "gradient": channels.cat_gradient},
+    "Cat": {"y": moving.cat_y, "gradient": moving.cat_gradient},
+    "AdaptiveMaxPool2d": {"y": AdaptiveMaxPool.y, "x": AdaptiveMaxPool.dx},
+    "ConvTranspose2d": {
+        "y": ConvTranspose.y, "x": ConvTranspose.dx, "w": ConvTranspose.dw, "b": ConvTranspose.db},
+    "Pad": {"y": moving.pad_y, "x": moving.pad_dx},
+    "LocalResponseNorm": {"y": channels.response_norm_y, "x": channels.response_norm_dx},
+    **{name: {"y": losses.softmax_y, "x": losses.softmax_dx} for name in ("Softmax", "LogSoftmax")},
+    "NegativeLogLikelihood": {"y": losses.nll_y, "x": losses.nll_dx},
+    "SoftTargetCrossEntropy": {
+        "y": losses.soft_target_y, "gradient": losses.soft_target_gradient},
+    "CapsuleMargin": {"y": losses.margin_y, "x": losses.margin_dx},
+    "MatMul": {"y": matmul_y, "gradient": matmul_gradient},
     "Linear": {
         "y": linear_y, "x": linear_dx, "w": linear_dw, "b": linear_db, "add": added_gradient},
-    "SoftmaxCrossEntropy": {"y": cross_entropy_y, "x": cross_entropy_dx},
+    "SoftmaxCrossEntropy": {"y": losses.cross_entropy_y, "x": losses.cross_entropy_dx},
     **{name: {"y": elementwise_y, "gradient": elementwise_gradient} for name in VALUES},
-    **{name: {"y": moved_y, "x": moved_dx} for name in MOVES},
-    **{name: {"y": reduced_y, "x": reduced_dx} for name in ("Sum", "Mean")},
+    **{name: {"y": moving.moved_y, "x": moving.moved_dx} for name in moving.MOVES},
+    **{name: {"y": moving.reduced_y, "x": moving.reduced_dx} for name in ("Sum", "Mean")},
 }  # fmt: skip

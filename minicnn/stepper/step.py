@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import operator
 import re
 from functools import cache, cached_property
 from types import SimpleNamespace
@@ -11,38 +10,13 @@ from types import SimpleNamespace
 import numpy as np
 
 from minicnn.analysis.cost import macs
-from minicnn.backends import to_device
-from minicnn.nn.module import Buffer, Parameter
 from minicnn.stepper.elementwise import before_activation
 from minicnn.stepper.formula import formula
+from minicnn.stepper.keep import on_cpu
+from minicnn.stepper.refusals import check_index, no_gradient, not_kept
 from minicnn.tensor import Function
 
 _LONG_NAMES = {"x": "input", "w": "weight", "b": "bias", "t": "target", "add": "shortcut"}
-
-
-class Held:
-    """An array as it was when it was recorded, and a way to tell that it has changed since."""
-
-    __slots__ = ("array", "cell", "kind", "version")
-
-    def __init__(self, tensor):
-        self.array = tensor._data
-        self.kind = "input"  # or what no data set gives: see nn.module
-        if isinstance(tensor, (Parameter, Buffer)):
-            self.kind = type(tensor).__name__.lower()
-        self.cell = tensor._version
-        self.version = tensor._version[0]
-
-    @property
-    def changed(self) -> bool:
-        return self.cell[0] != self.version
-
-
-def on_cpu(array) -> np.ndarray:
-    """A read-only NumPy view (a copy if the array lies on a GPU)."""
-    view = to_device(array, "cpu").view()
-    view.flags.writeable = False
-    return view
 
 
 # ---------------------------------------------------------------------------
@@ -68,7 +42,8 @@ class Step:
     settings : dict
         Stride, padding and so on.
     inputs : dict of str to array (None for one left out)
-        By the letters of the formula: "x", "w", "b".
+        By the letters of the formula: "x", "w", "b". An array that the budget of the recording had
+        no room for is a `Sample` here and below: see `minicnn.record`.
     output : array
     dy : array or None
         Backward: gradient of the loss with respect to the output.
@@ -81,7 +56,13 @@ class Step:
     backend : str
     partner : Step or None
         The same operation in the other direction.
+    whole : bool
+        Whether all its arrays were kept whole.
+    lenses : dict of str to dict of tuple to Lens, or None
+        If not: the elements that can still be stepped into, by letter and index.
     """
+
+    lenses = None
 
     def __init__(
         self, direction, op, held, held_output, layer, site, run_by=None, dy=None, grads=(),
@@ -90,7 +71,7 @@ class Step:
         self.direction, self.op, self.layer = direction, op, layer
         self.held, self.held_output = held, held_output
         self.site, self.run_by, self.seconds = site, run_by, seconds
-        self._dy, self._grads = dy, grads
+        self._dy, self._grads = dy, grads  # as they are kept: see `keep`
         self.operation, self.backend = op.name, op.backend
         self.letters = _letters(type(op), len(op.shapes))
         self.partner = None
@@ -148,7 +129,7 @@ class Step:
     def memory(self) -> int:
         """Bytes of the output (backward: of the gradients), if it is no view of an input."""
         if self.direction == "backward":
-            return sum(g.nbytes for g in self._grads if g is not None)
+            return sum(g.array.nbytes for g in self._grads if g is not None)
         return 0 if self.op.may_alias or self.held_output is None else self.held_output.array.nbytes
 
     # -- its arrays ---------------------------------------------------------
@@ -191,11 +172,25 @@ class Step:
 
     @property
     def dy(self):
-        return None if self._dy is None else on_cpu(self._dy)
+        return self._dy and on_cpu(self._dy.array)
 
     @property
     def grads(self) -> dict:
-        return {k: None if g is None else on_cpu(g) for k, g in zip(self.letters, self._grads)}
+        return {k: g and on_cpu(g.array) for k, g in zip(self.letters, self._grads)}
+
+    @property
+    def whole(self) -> bool:
+        here = [self._dy, *self._grads]
+        if self.held is not None:
+            here += [h.kept for h in (*self.held, self.held_output) if h is not None]
+        return all(kept is None or kept.whole for kept in here)
+
+    def kept_by_letter(self) -> dict:
+        """What is kept of y (backward: of dy), and of each input (backward: of its gradient)."""
+        if self.direction == "backward":
+            return {"y": self._dy, **dict(zip(self.letters, self._grads))}
+        held = dict(zip(self.letters, self.held))
+        return {"y": self.held_output.kept, **{k: h and h.kept for k, h in held.items()}}
 
     @property
     def changed(self) -> list[str]:
@@ -249,22 +244,8 @@ class Step:
         self._check_recorded()
         dx = self.grads[letter]
         if dx is None:
-            raise ValueError(self._no_gradient(letter))
+            raise ValueError(no_gradient(self, letter))
         return letter, dx
-
-    def _no_gradient(self, letter):
-        name, given = self.long_name(letter), self.held[self.letters.index(letter)]
-        text = f"into: {self.title} has no gradient of its {name}"
-        others = [self.long_name(k) for k, g in self.grads.items() if g is not None]
-        hint = f"; there is one with of={' or of='.join(map(repr, others))}" if others else ""
-        if given is None:
-            return f"{text}, because it was given none{hint}"
-        if given.array.dtype.kind != "f":
-            return f"{text}, because it holds {given.array.dtype}, not floats{hint}"
-        return (
-            f"{text}, because nothing asked for it: make it with Tensor(..., requires_grad=True) "
-            f"and record again{hint}"
-        )
 
     def into(self, *index: int, of: str | None = None):
         """Open one number of this step: what it was computed from, term by term.
@@ -285,18 +266,27 @@ class Step:
         ValueError, IndexError, TypeError
             If there is no such array or element, or the operation has no lens.
         RuntimeError
-            If what was recorded has been changed since.
+            If what was recorded has been changed since, or was not kept.
         """
         from minicnn.stepper.lenses import open_lens
 
         letter, array = self.target(of)
         name = letter if letter == "y" else f"d{letter}"
         self._check_unchanged()
-        return open_lens(self, letter, check_index(name, array, index))
+        index = check_index(name, array, index)
+        if self.lenses is None or letter not in self.lenses:  # or there is no lens at all
+            return open_lens(self, letter, index)
+        found = self.lenses[letter]
+        if index not in found:
+            raise RuntimeError(not_kept(self, name, index, found))
+        return found[index].open()
 
     def largest(self, of: str | None = None) -> tuple[int, ...]:
         """Where the number of largest magnitude is, in the array `into` looks into."""
-        array = np.abs(self.target(of)[1])
+        letter, array = self.target(of)
+        if found := (self.lenses or {}).get(letter):
+            return next(iter(found))  # of those that can be opened
+        array = np.abs(array)
         return tuple(int(k) for k in np.unravel_index(np.nan_to_num(array).argmax(), array.shape))
 
     def __repr__(self):
@@ -308,26 +298,6 @@ class Step:
         from minicnn.stepper.html import card
 
         return card(self)
-
-
-def check_index(name: str, array, index) -> tuple[int, ...]:
-    """`index` as ints from 0, one for each dimension of the array."""
-    try:
-        index = tuple(operator.index(k) for k in index)
-    except TypeError:
-        raise TypeError(f"into: indices must be ints, but got {index}") from None
-    if len(index) != array.ndim:
-        raise ValueError(
-            f"into: {name} has shape {array.shape}, so it takes {array.ndim} indices, but got "
-            f"{len(index)}: {index}"
-        )
-    for axis, (k, n) in enumerate(zip(index, array.shape)):
-        if not -n <= k < n:
-            raise IndexError(
-                f"into: index {k} is out of range in axis {axis} of {name}, whose shape is "
-                f"{array.shape}; it must lie in 0 to {n - 1}"
-            )
-    return tuple(k % n for k, n in zip(index, array.shape))
 
 
 @cache

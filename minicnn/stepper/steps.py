@@ -19,10 +19,13 @@ class Steps(Sequence):
     ----------
     current : Step or None
         None before the first `next`.
+    budget : float
+        Bytes that the recording could keep.
     """
 
-    def __init__(self):
+    def __init__(self, budget: float = float("inf")):
         self._steps, self._twins, self._place = [], {}, -1
+        self.budget = budget
 
     def _append(self, step):
         self._steps.append(step)

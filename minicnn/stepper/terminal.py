@@ -7,8 +7,9 @@ import sys
 
 import numpy as np
 
-from minicnn.stepper.cards import card, lens_text, overview, rows
+from minicnn.stepper.cards import card, overview, rows
 from minicnn.stepper.keys import reader
+from minicnn.stepper.lens_cards import lens_text
 from minicnn.stepper.text import Paint
 
 HELP = """\

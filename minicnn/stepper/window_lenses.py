@@ -1,11 +1,11 @@
-"""Lenses on convolution and pooling: numbers computed from a window."""
+"""Lenses on pooling: numbers computed from a window."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from minicnn.stepper.formula import shifted
 from minicnn.stepper.lens import add_up
+from minicnn.stepper.notation import shifted
 
 
 def corner(op, i, j):
@@ -48,90 +48,6 @@ NOBODY = "no window looks at this pixel, so it has no influence"
 def times(count, letter):
     """"u", or "2u"."""
     return letter if count == 1 else f"{count}{letter}"
-
-
-class Conv:
-    """z[n,o,i,j] = b[o] + sum over (c,u,v) of x[n, k+c, i*SH+u*DH-PH, j*SW+v*DW-PW] w[o,c,u,v].
-
-    k is the first channel of o's group: 0, if there is one group.
-    """
-
-    @staticmethod
-    def group(step, o):
-        """The first channel that filter o looks at."""
-        O, C = step.op.shapes[1][:2]
-        return o // (O // step.op.groups) * C
-
-    @staticmethod
-    def y(step, n, o, i, j):
-        x, w, b, _ = step.inputs.values()
-        top, left = corner(step.op, i, j)
-        (DH, DW), first = step.op.dilation, Conv.group(step, o)
-        _, C, KH, KW = w.shape
-        window = cut(x[n, first : first + C], top, left, ((KH - 1) * DH + 1, (KW - 1) * DW + 1))
-        fields = add_up(
-            window[:, ::DH, ::DW], w[o], axes="cuv", bias=None if b is None else b[o]
-        )
-        bias = "" if b is None else f" + b[{o}]"
-        row, column = shifted(times(DH, "u"), top), shifted(times(DW, "v"), left)
-        return fields | {
-            "formula": f"Σ x[{n},{shifted('c', first)},{row},{column}] · w[{o},c,u,v]{bias}",
-            "labels": (f"window of x[{n},{{k}}{f'+{first}' if first else ''}]",
-                       f"filter w[{o},{{k}}]"),
-        }  # fmt: skip
-
-    @staticmethod
-    def dx(step, n, c, p, q):
-        """Each window that saw the pixel sends its gradient back through one weight."""
-        dz, d, w, op = step.dz, f"d{step.z_name}", step.inputs["w"], step.op
-        O, C, *kernel = w.shape
-        own, size = c % C, O // op.groups
-        first = c // C * size  # of the filters that look at this channel
-        span = [(k - 1) * step_ + 1 for k, step_ in zip(kernel, op.dilation)]
-        (rows, columns), (u, v) = seen_by(op, p, q, span, dz.shape[2:])
-        weights = w[first : first + size, own][:, u[:, None] // op.dilation[0], v // op.dilation[1]]
-        hit = (u[:, None] % op.dilation[0] == 0) & (v % op.dilation[1] == 0)
-        fields = add_up(
-            dz[n, first : first + size, rows, columns],
-            np.where(hit, weights, weights.dtype.type(0)),
-            axes="oij",
-            starts=(first, rows.start, columns.start),
-        )
-        cells = [
-            str(pixel + pad) + f"-{times(s, letter)}"
-            for pixel, pad, letter, s in zip((p, q), op.padding, "ij", op.stride)
-        ]
-        cells = [cell if d == 1 else f"({cell})/{d}" for cell, d in zip(cells, op.dilation)]
-        where = "" if hit.all() else "; a 0 is where the pixel lies between two cells of the window"
-        return fields | {
-            "formula": f"Σ {d}[{n},o,i,j] · w[o,{own},{cells[0]},{cells[1]}]",
-            "labels": (f"{d}[{n},{{k}}], windows", f"w[{{k}},{own}] they used"),
-            "note": f"each window used one weight on this pixel{where}" if fields["products"].size
-            else NOBODY,
-        }  # fmt: skip
-
-    @staticmethod
-    def dw(step, o, c, u, v):
-        """Every position the weight was used at: gradient there times the pixel it met."""
-        dz, d, x, op = step.dz, f"d{step.z_name}", step.inputs["x"], step.op
-        _, _, OH, OW = dz.shape
-        SH, SW = op.stride
-        channel = Conv.group(step, o) + c
-        top, left = (k * d - pad for k, d, pad in zip((u, v), op.dilation, op.padding))
-        met = cut(x[:, channel], top, left, ((OH - 1) * SH + 1, (OW - 1) * SW + 1))[:, ::SH, ::SW]
-        row, column = shifted(times(SH, "i"), top), shifted(times(SW, "j"), left)
-        return add_up(dz[:, o], met, axes="nij") | {
-            "formula": f"Σ {d}[n,{o},i,j] · x[n,{channel},{row},{column}]",
-            "labels": (f"{d}[{{k}},{o}]", f"x[{{k}},{channel}] it met"),
-        }
-
-    @staticmethod
-    def db(step, o):
-        d = f"d{step.z_name}"
-        return add_up(step.dz[:, o], axes="nij") | {
-            "formula": f"Σ {d}[n,{o},i,j]",
-            "labels": (f"{d}[{{k}},{o}]", ""),
-        }
 
 
 class MaxPool:
@@ -242,7 +158,8 @@ class AdaptiveAvgPool:
         }
 
     @staticmethod
-    def dx(step, n, c, p, q):
+    def seen_by(step, p, q):
+        """All windows that see pixel (p, q): slices of i and j, and their rows and columns."""
         shape, size = step.op.shapes[0][2:], step.op.size
         spans, counts = [], []
         for pixel, whole, count in zip((p, q), shape, size):
@@ -250,6 +167,11 @@ class AdaptiveAvgPool:
             seen = [k for k, (start, end) in enumerate(windows) if start <= pixel < end]
             spans.append(slice(seen[0], seen[-1] + 1))
             counts.append(np.array([windows[k][1] - windows[k][0] for k in seen]))
+        return spans, counts
+
+    @staticmethod
+    def dx(step, n, c, p, q):
+        spans, counts = AdaptiveAvgPool.seen_by(step, p, q)
         window = step.dy[n, c, spans[0], spans[1]]
         cells = np.multiply.outer(*counts)
         return add_up(
@@ -259,3 +181,45 @@ class AdaptiveAvgPool:
             "formula": f"Σ dy[{n},{c},i,j] / {cells.item() if cells.size == 1 else 'its cells'}",
             "labels": (f"dy[{n},{c}], windows", ""),
         }  # fmt: skip
+
+
+class AdaptiveMaxPool:
+    """y[n,c,i,j] = the largest x[n,c,h,w] of the windows that `AdaptiveAvgPool` averages."""
+
+    @staticmethod
+    def winner(step, n, c, i, j):
+        """The window's corner and its values, and the pixel of its first largest value."""
+        x, size = step.inputs["x"], step.op.size
+        (top, bottom), (left, right) = map(AdaptiveAvgPool.pixels, (i, j), x.shape[2:], size)
+        window = x[n, c, top:bottom, left:right]
+        u, v = (int(k) for k in np.unravel_index(window.argmax(), window.shape))
+        return (top, left), window, (top + u, left + v)
+
+    @staticmethod
+    def y(step, n, c, i, j):
+        (top, left), window, (h, w) = AdaptiveMaxPool.winner(step, n, c, i, j)
+        return {
+            "formula": f"the largest of x[{n},{c},{shifted('u', top)},{shifted('v', left)}]",
+            "sum": window[h - top, w - left],
+            "window": window,
+            "winner": (h - top, w - left),
+            "axes": ("u", "v"),
+            "starts": (0, 0),
+            "labels": (f"window of x[{n},{c}]", ""),
+            "note": f"the winner is x[{n},{c},{h},{w}]: it alone gets the gradient",
+        }
+
+    @staticmethod
+    def dx(step, n, c, p, q):
+        spans, _ = AdaptiveAvgPool.seen_by(step, p, q)
+        dy = step.dy[n, c, spans[0], spans[1]]
+        won = np.zeros(dy.shape, dy.dtype)
+        for a, b in np.ndindex(won.shape):
+            won[a, b] = AdaptiveMaxPool.winner(
+                step, n, c, spans[0].start + a, spans[1].start + b)[2] == (p, q)  # fmt: skip
+        return add_up(dy, won, axes="ij", starts=(spans[0].start, spans[1].start)) | {
+            "formula": f"Σ dy[{n},{c},i,j] · (1 where x[{n},{c},{p},{q}] won, else 0)",
+            "labels": (f"dy[{n},{c}], windows", "won there"),
+            "note": "" if won.any()
+            else "this pixel is the largest of no window, so it gets no gradient",
+        }

@@ -174,7 +174,7 @@ class Trainer:
     @no_grad()
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def evaluate(self, loader) -> Evaluation:
-        """Mean `.loss`, `.accuracy`, `.top5` and the `.confusion` matrix over a loader.
+        """Mean loss, accuracy and top-5, and the confusion matrix over a loader: an `Evaluation`.
 
         In evaluation mode and without gradients.
         """

@@ -254,7 +254,7 @@ def features(extractor: Module, loader) -> tuple[np.ndarray, np.ndarray]:
 def nearest_neighbors(references, queries, k: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """For each query the k references with the smallest L2 distance, nearest first.
 
-    d[i,j] = |queries[i] - references[j]|. Of equal distances the smaller position comes first.
+    `d[i,j] = |queries[i] - references[j]|`. Of equal distances the smaller position comes first.
 
     Parameters
     ----------

@@ -552,7 +552,7 @@ assert fresh[120][-1] > tuned[10][-1]
 # - A freeze line is a list of tensors, not a number of layers.
 # - A trained start pays most with few images and little time.
 #
-# **Next:** 15, what nets cost: in parameters, operations, memory and time.
+# **Next:** [15 What nets cost](15_cost.ipynb): in operations, memory and time, on your machine.
 #
 # **To read:** Donahue and others, "DeCAF", 2014; Yosinski and others, "How transferable are
 # features in deep neural networks?", 2014; Zeiler and Fergus, "Visualizing and understanding

@@ -82,12 +82,14 @@ def multiprocessors(x):
     """Of the GPU that holds x."""
     if xp(x) is np:
         return MULTIPROCESSORS
-    return _multiprocessors(x.device)
+    return _multiprocessors(x.device.id)
 
 
 @cache
-def _multiprocessors(device):
-    return device.attributes["MultiProcessorCount"]
+def _multiprocessors(number):
+    import cupy
+
+    return cupy.cuda.Device(number).attributes["MultiProcessorCount"]
 
 
 def width(array, *sizes):

@@ -36,9 +36,12 @@ class _Pool2d:
 class _Max(_Pool2d):
     """Winners forward, a gather from the windows won backward."""
 
+    may_forget = False  # whether the kernel can leave the winners out, where nobody needs them
+
     def forward(self, x):
         y = self.empty_output(x)
-        winner = empty(x, y.shape, "int32")
+        wanted = any(self.needs) or not self.may_forget
+        winner = empty(x, y.shape, "int32") if wanted else None
         self.launch("forward", y, nhwc(x), y, winner)
         self.save(winner)
         return nchw(y)
@@ -68,6 +71,7 @@ class MaxPool2d(_Max):
     """The largest x of each window."""
 
     file, kernel_name, lanes = "pooling/max_pool.cu", "max_pool", True
+    may_forget = True
 
     def numbers(self, shape):
         size = self.output_size(shape)

@@ -60,15 +60,15 @@ def convolve(x, U, bias, add, y, padding, F, activation=None):
         M = implicit_gemm.forward(V, U, None, None, points(V, O, F))
         part, added = y[n : n + count], None if add is None else add[n : n + count]
         tiles = V.shape[2]
-        run("winograd_output", F, tiles * O, M, bias, added, part, tiles * O, O, *size,
-            *across(size, F), CODES[activation])  # fmt: skip
+        run("winograd_output", F, tiles * O, M, bias, added, part, tiles * O, *_laid_out(O, F),
+            O, *size, *across(size, F), CODES[activation])  # fmt: skip
 
 
 def filters(w, geometry, F, turned):
     """U (P*P, O, C) of w; if turned, of the input gradient's filters: (P*P, C, O)."""
     O, C = geometry.O, geometry.C
     U = xp(w).empty(((F + 2) ** 2, *((C, O) if turned else (O, C))), w.dtype)
-    run("winograd_filter", F, O * C, w, U, O * C, O, C, int(turned))
+    run("winograd_filter", F, O * C, w, U, O * C, O, C, int(turned), int(turned))
     return U
 
 
@@ -77,7 +77,8 @@ def image_tiles(x, output, padding, F):
     N, H, W, C = x.shape
     tiles = N * across(output, F)[0] * across(output, F)[1]
     V = xp(x).empty((1, 1, tiles, (F + 2) ** 2 * C), x.dtype)
-    run("winograd_image", F, tiles * C, x, V, tiles * C, C, H, W, *across(output, F), *padding)
+    run("winograd_image", F, tiles * C, x, V, tiles * C, *_laid_out(C, F), C, H, W,
+        *across(output, F), *padding)  # fmt: skip
     return V
 
 
@@ -86,9 +87,14 @@ def output_gradient_tiles(dy, F):
     N, *size, O = dy.shape
     tiles = N * across(size, F)[0] * across(size, F)[1]
     dM = xp(dy).empty((1, 1, tiles, (F + 2) ** 2 * O), dy.dtype)
-    args = (dy, dM, tiles * O, O, *size, *across(size, F))
+    args = (dy, dM, tiles * O, *_laid_out(O, F), O, *size, *across(size, F))
     run("winograd_output_gradient", F, tiles * O, *args)
     return dM
+
+
+def _laid_out(channels, F):
+    """The first tile, and how far apart tiles and points lie: a tile's points lie together."""
+    return 0, (F + 2) ** 2 * channels, channels
 
 
 def points(V, O, F):

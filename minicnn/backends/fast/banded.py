@@ -30,6 +30,7 @@ The input gradient is a convolution of dz with stride 1 (see `tiled`), made in t
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -82,6 +83,7 @@ def correlate(x, w, y, geometry, end=None):
     tiled.correlate(x, T.reshape(1, wide.window, wide.O), y.reshape(wide.y_shape), wide, end)
 
 
+@lru_cache(256)
 def neighbours(geometry):
     """J: it divides OW."""
     g = geometry
@@ -89,6 +91,7 @@ def neighbours(geometry):
     return max(fitting, default=1)
 
 
+@lru_cache(256)
 def widened(geometry, J) -> Geometry:
     """The convolution that makes J neighbours as one output pixel with J O channels."""
     g = geometry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minicnn.backends.algorithm import current_algorithm
-from minicnn.backends.fast.convolution import find
+from minicnn.backends.fast.convolution import NUMPY
 from minicnn.backends.fast.ending import Ending, InTiles, column_sum
 from minicnn.backends.geometry import Geometry
 from minicnn.layout import nchw, nhwc
@@ -13,6 +13,7 @@ class Conv2d(InTiles):
     """The algorithm that is asked for, or the best for the shape; "im2col" is the readable one."""
 
     as_in_memory = staticmethod(nhwc)
+    algorithms = NUMPY
 
     def sizes(self, x, w):
         """Every size of this convolution."""
@@ -25,8 +26,9 @@ class Conv2d(InTiles):
             return super().forward(x, w, b, add)
         self.save(x, w)
         g = self.sizes(x, w)
+        how = self.algorithms.find(self.algorithm, g, x.dtype)
         end = Ending(b, None if add is None else nhwc(add), self.in_tiles)
-        return self.ended(nchw(find(self.algorithm, g, x.dtype).forward(nhwc(x), nhwc(w), g, end)))
+        return self.ended(nchw(how.forward(nhwc(x), nhwc(w), g, end)))
 
     def backward(self, dy):
         if self.algorithm == "im2col":
@@ -34,7 +36,7 @@ class Conv2d(InTiles):
         x, w, *kept = self.saved
         dz, db = self.before_the_end(dy, kept)
         g, dx, dw = self.sizes(x, w), None, None
-        how = find(self.algorithm, g, x.dtype)
+        how = self.algorithms.find(self.algorithm, g, x.dtype)
         if self.needs[0]:
             dx = nchw(how.input_gradient(dz, nhwc(w), g))
         if self.needs[1]:
@@ -49,6 +51,8 @@ class DepthwiseConv2d(Conv2d):
 class ConvTranspose2d:
     """The input gradient of a convolution whose image is y; its gradients are the other two."""
 
+    algorithms = NUMPY
+
     def sizes(self, x, w):
         """Every size of that convolution."""
         shape = (len(x), w.shape[1] * self.groups, *self.size)
@@ -61,7 +65,8 @@ class ConvTranspose2d:
             return super().forward(x, w, b)
         self.save(x, w)
         g = self.sizes(x, w)
-        y = find(self.algorithm, g, x.dtype).input_gradient(nhwc(x), nhwc(w), g)
+        how = self.algorithms.find(self.algorithm, g, x.dtype)
+        y = how.input_gradient(nhwc(x), nhwc(w), g)
         if b is not None:
             y += b
         return nchw(y)
@@ -71,7 +76,7 @@ class ConvTranspose2d:
             return super().backward(dy)
         x, w = self.saved
         g, dyh = self.sizes(x, w), nhwc(dy)
-        how = find(self.algorithm, g, x.dtype)
+        how = self.algorithms.find(self.algorithm, g, x.dtype)
         return (
             nchw(how.forward(dyh, nhwc(w), g, Ending())) if self.needs[0] else None,
             nchw(how.weight_gradient(dyh, nhwc(x), g)) if self.needs[1] else None,

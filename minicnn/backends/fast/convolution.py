@@ -29,7 +29,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from minicnn.backends.fast import banded, depthwise, product, tiled, winograd
+from minicnn.backends.fast import banded, depthwise, product, tiled, winograd, winograd_tiles
 
 
 # ---------------------------------------------------------------------------
@@ -94,15 +94,18 @@ def _from(module, rule=any_shape, **settings):
     return Algorithm(*(partial(f, **settings) if settings else f for f in functions), rule)
 
 
-ALGORITHMS = {
-    "tiled": _from(tiled),
-    "product": _from(product, product_rule),
-    "banded": _from(banded, banded_rule),
-    "depthwise": _from(depthwise, depthwise_rule),
-    "winograd": _from(winograd, winograd_rule),
-    "winograd2": _from(winograd, winograd_rule, F=2),
-    "winograd4": _from(winograd, winograd_rule, F=4),
-}
+def table(transforms):
+    """The algorithms by name; `transforms` are Winograd's (see `winograd_tiles`)."""
+    winograds = {
+        name: _from(winograd, winograd_rule, F=F, transforms=transforms)
+        for name, F in (("winograd", 4), ("winograd2", 2), ("winograd4", 4))
+    }
+    return {
+        "tiled": _from(tiled),
+        "product": _from(product, product_rule),
+        "banded": _from(banded, banded_rule),
+        "depthwise": _from(depthwise, depthwise_rule),
+    } | winograds
 
 
 # ---------------------------------------------------------------------------
@@ -110,25 +113,7 @@ ALGORITHMS = {
 # ---------------------------------------------------------------------------
 FEW_IN, FEW_OUT = 8, 24  # LeNet's: too few channels for im2col's products to be fast
 ENOUGH = 16  # channels, in and out, for Winograd's products not to be too thin
-COPY = 12  # to copy a number takes as long as so many multiply-adds of a large product;
-SPLIT = 1.5  # the work of Winograd, in many smaller steps, so many times as long as in one large;
-FILTER = 100  # to transform the filters, and to fetch the larger ones from memory, a number of U
-
-
-def choose(geometry, dtype) -> str:
-    """The algorithm that "auto" takes: by shape and dtype, never by timing."""
-    g = geometry
-    if product_rule(g, dtype) is None:
-        return "product"
-    if depthwise_rule(g, dtype) is None and g.G > 1:
-        return "depthwise"
-    if banded_rule(g, dtype) is None and g.C <= FEW_IN and g.O <= FEW_OUT:
-        return "banded"
-    if winograd_rule(g, dtype) is not None or min(g.C, g.O) < ENOUGH:
-        return "tiled"
-    costs = {"tiled": cost_of_tiled(g)}
-    costs.update((f"winograd{F}", cost_of_winograd(g, F)) for F in (2, 4))
-    return min(costs, key=costs.get)
+COPY = 12  # to copy a number takes as long as so many multiply-adds of a large product
 
 
 def cost_of_tiled(geometry):
@@ -136,33 +121,70 @@ def cost_of_tiled(geometry):
     return geometry.pixels * geometry.window * (geometry.O + COPY)
 
 
-def cost_of_winograd(geometry, F):
-    """The same, with outputs that reach over the edge counted."""
-    g, inputs, outputs = geometry, (F + 2) ** 2, F * F
-    tiles = g.N * -(-g.output[0] // F) * -(-g.output[1] // F)
-    products = inputs * g.C * g.O
-    transforms = inputs * (inputs * g.C + outputs * g.O)
-    copies = COPY * (inputs * g.C + outputs * g.O)
-    return SPLIT * (tiles * (products + transforms + copies) + FILTER * inputs * g.C * g.O)
+@dataclass(frozen=True)
+class WinogradCost:
+    """What Winograd costs where transforms are done in one way or the other, in the same unit."""
+
+    split: float  # its work, in many small steps, takes so many times as long as in one large one
+    filter: float  # to transform the filters, and to fetch the larger ones: a number of U
+    transform: Callable  # (F, C, O): a tile's image and output
+
+    def __call__(self, geometry, F):
+        """For all tiles; outputs that reach over the edge are counted."""
+        g, points = geometry, (F + 2) ** 2
+        tiles = g.N * -(-g.output[0] // F) * -(-g.output[1] // F)
+        products = points * g.C * g.O
+        work = tiles * (products + self.transform(F, g.C, g.O)) + self.filter * products
+        return self.split * work
 
 
-@lru_cache(512)
-def find(asked, geometry, dtype) -> Algorithm:
-    """The algorithm of that name, or the one that "auto" chooses.
+def in_numpy(F, C, O):
+    """NumPy's transforms: a product with a matrix each, and a copy."""
+    inputs, outputs = (F + 2) ** 2, F * F
+    return (inputs + COPY) * (inputs * C + outputs * O)
 
-    Raises
-    ------
-    ValueError
-        If there is none of that name, or it cannot compute this convolution.
-    """
-    if asked == "auto":
-        return ALGORITHMS[choose(geometry, dtype)]
-    if asked not in ALGORITHMS:
-        names = ", ".join(map(repr, ("auto", "im2col", *ALGORITHMS)))
-        raise ValueError(
-            f"conv2d: algorithm {asked!r} is not one of the fast backend; it has {names}"
-        )
-    broken = ALGORITHMS[asked].rule(geometry, dtype)
-    if broken:
-        raise ValueError(f"conv2d: algorithm {asked!r} {broken}; use 'auto' or 'tiled'")
-    return ALGORITHMS[asked]
+
+class Algorithms:
+    """The algorithms of a backend by name, and which of them a shape gets."""
+
+    def __init__(self, table, cost_of_winograd):
+        self.table, self.cost_of_winograd = table, cost_of_winograd
+        self.find = lru_cache(512)(self._find)
+
+    def choose(self, geometry, dtype) -> str:
+        """The algorithm that "auto" takes: by shape and dtype, never by timing."""
+        g = geometry
+        if product_rule(g, dtype) is None:
+            return "product"
+        if depthwise_rule(g, dtype) is None and g.G > 1:
+            return "depthwise"
+        if banded_rule(g, dtype) is None and g.C <= FEW_IN and g.O <= FEW_OUT:
+            return "banded"
+        if winograd_rule(g, dtype) is not None or min(g.C, g.O) < ENOUGH:
+            return "tiled"
+        costs = {"tiled": cost_of_tiled(g)}
+        costs.update((f"winograd{F}", self.cost_of_winograd(g, F)) for F in (2, 4))
+        return min(costs, key=costs.get)
+
+    def _find(self, asked, geometry, dtype) -> Algorithm:
+        """The algorithm of that name, or the one that "auto" chooses.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name, or it cannot compute this convolution.
+        """
+        if asked == "auto":
+            return self.table[self.choose(geometry, dtype)]
+        if asked not in self.table:
+            names = ", ".join(map(repr, ("auto", "im2col", *self.table)))
+            raise ValueError(
+                f"conv2d: algorithm {asked!r} is not one of the fast backend; it has {names}"
+            )
+        broken = self.table[asked].rule(geometry, dtype)
+        if broken:
+            raise ValueError(f"conv2d: algorithm {asked!r} {broken}; use 'auto' or 'tiled'")
+        return self.table[asked]
+
+
+NUMPY = Algorithms(table(winograd_tiles.NUMPY), WinogradCost(1.5, 100, in_numpy))

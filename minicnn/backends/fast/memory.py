@@ -37,7 +37,7 @@ class Usage:
 class Block:
     """The memory of one array and of its views; goes back to the pool with the last of them."""
 
-    __slots__ = ("__array_interface__", "buffer", "pool")
+    __slots__ = ("__array_interface__", "__weakref__", "buffer", "pool")
 
     def __init__(self, buffer, pool, shape, dtype):
         address = buffer.ctypes.data

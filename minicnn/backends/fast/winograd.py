@@ -41,86 +41,55 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.backends.fast import memory
-from minicnn.backends.fast.tiles import WORTH_SHARING, even, length
-from minicnn.backends.fast.winograd_tiles import (
-    B2,
-    G2,
-    Images,
-    OutputGradients,
-    Outputs,
-    blocks_of,
-    groups_of,
-    parts_of,
-)
+from minicnn.backends.fast.tiles import WORTH_SHARING, length
+from minicnn.backends.fast.winograd_tiles import NUMPY, blocks_of, groups_of, parts_of
 from minicnn.backends.fast.workers import PerWorker, run
 
-BLOCK = 2**20  # bytes of V and M in a fused block,
+BLOCK = 2**21  # bytes of V and M in a fused block,
 GRADIENT_BLOCK = 3 * 2**20  # where a sum of the size of U is added for each block, and
 STAGED_BLOCK = 2**20  # where only one of them is touched at a time
 STAGED = 128 * 128  # C O from which on it is done in stages
 PARTS = 8  # sums of a weight gradient, fused
-FILTERS = 32  # that are transformed at once
 
 
 # ---------------------------------------------------------------------------
 # The three directions
 # ---------------------------------------------------------------------------
-def forward(x, w, geometry, end, F=4):
+def forward(x, w, geometry, end, F=4, transforms=NUMPY):
     """y (N, OH, OW, O)."""
     y = memory.empty(geometry.y_shape, x.dtype)
-    U = filters(w, G2[F]).transpose(0, 2, 1)
-    return convolve(x, U, y, geometry.padding, F, end)
+    U = transforms.filters(w, F, turned=False).transpose(0, 2, 1)
+    return convolve(x, U, y, geometry.padding, F, transforms, end)
 
 
-def input_gradient(dz, w, geometry, F=4):
+def input_gradient(dz, w, geometry, F=4, transforms=NUMPY):
     """dx (N, H, W, C)."""
     dx = memory.empty(geometry.x_shape, dz.dtype)
-    U = filters(w, G2[F][:, ::-1])
-    return convolve(dz, U, dx, tuple(2 - p for p in geometry.padding), F)
+    U = transforms.filters(w, F, turned=True)
+    return convolve(dz, U, dx, tuple(2 - p for p in geometry.padding), F, transforms)
 
 
-def weight_gradient(x, dz, geometry, F=4):
+def weight_gradient(x, dz, geometry, F=4, transforms=NUMPY):
     """dw (O, 3, 3, C)."""
     g = geometry
     staged = g.C * g.O >= STAGED
     blocks = blocks_of(dz, g.C, F, STAGED_BLOCK if staged else GRADIENT_BLOCK)
-    V, dM = Images(x, blocks, g.padding, F), OutputGradients(dz, blocks, F)
-    dU = _staged_sum(V, dM, blocks) if staged else _fused_sum(V, dM, blocks)
-    dw = memory.empty((g.O, 9, g.C), x.dtype)
-    pieces = even(g.O, FILTERS)
-
-    def piece(worker, k):
-        sums = dU[:, pieces[k]]
-        cells = G2[F].T @ sums.reshape(len(sums), -1)
-        dw[pieces[k]] = cells.reshape(9, -1, g.C).transpose(1, 0, 2)
-
-    run(piece, len(pieces), parallel=dU.size * 9 > WORTH_SHARING)
-    return dw.reshape(g.w_shape)
+    V = transforms.images(x, blocks, g.padding, F)
+    dM = transforms.output_gradients(dz, blocks, F)
+    add = _staged_sum if staged else _fused_sum
+    shape = (F + 2) ** 2, g.O, g.C
+    return transforms.filter_gradient(add(V, dM, blocks, shape), F)
 
 
 # ---------------------------------------------------------------------------
 # Forward
 # ---------------------------------------------------------------------------
-def filters(w, G2):
-    """U (P*P, O, C) of w (O, 3, 3, C)."""
-    O, C = len(w), w.shape[3]
-    U = memory.empty((len(G2), O, C), w.dtype)
-    pieces = even(O, FILTERS)
-
-    def piece(worker, k):
-        cells = w[pieces[k]].reshape(-1, 9, C).transpose(1, 0, 2).reshape(9, -1)  # a copy
-        np.matmul(G2, cells, out=U[:, pieces[k]].reshape(len(G2), -1))
-
-    run(piece, len(pieces), parallel=U.size * 9 > WORTH_SHARING)
-    return U
-
-
-def convolve(x, U, y, padding, F, end=None):
+def convolve(x, U, y, padding, F, transforms, end=None):
     """Fill y (N, OH, OW, O) from x (N, H, W, C) and U (P*P, C, O)."""
     _, C, O = U.shape
     staged = C * O >= STAGED
     blocks = blocks_of(y, C, F, STAGED_BLOCK if staged else BLOCK)
-    V, Y = Images(x, blocks, padding, F), Outputs(y, blocks, F, end)
+    V, Y = transforms.images(x, blocks, padding, F), transforms.outputs(y, blocks, F, end)
     if staged:
         for group in groups_of(blocks, C + O, F):
             _staged(U, V, Y, group)
@@ -160,10 +129,11 @@ def _fused(U, V, Y, blocks):
 # ---------------------------------------------------------------------------
 # Weight gradient: dU (P*P, O, C), summed over all tiles
 # ---------------------------------------------------------------------------
-def _staged_sum(V, dM, blocks):
-    dU = memory.empty((len(B2[V.F]), dM.channels, V.channels))
+def _staged_sum(V, dM, blocks, shape):
+    points, O, C = shape
+    dU = memory.empty(shape)
     dU[...] = 0
-    for group in groups_of(blocks, V.channels + dM.channels, V.F):
+    for group in groups_of(blocks, C + O, V.F):
         _add_stage(V, dM, group, dU)
     return dU
 
@@ -187,8 +157,8 @@ def _add_stage(V, dM, blocks, dU):
     run(point, points)
 
 
-def _fused_sum(V, dM, blocks):
-    points, C, O = len(B2[V.F]), V.channels, dM.channels
+def _fused_sum(V, dM, blocks, shape):
+    points, O, C = shape
     tiles, parts = max(length(t.rows) for t in blocks), min(PARTS, len(blocks))
     sums = memory.empty((parts, points, O, C))
     images = PerWorker(lambda: memory.empty((points, tiles, C)))

@@ -1,17 +1,40 @@
-"""Winograd's tiles: the three transforms, and what turns images into matrices and back.
+"""Winograd's transforms in NumPy: a product with a matrix each, between a copy to and fro.
 
 See `winograd` for the derivation; P = F + 2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from minicnn.backends.fast import memory
-from minicnn.backends.fast.tiles import Tile, crop, cut, length
-from minicnn.backends.fast.workers import PerWorker
+from minicnn.backends.fast.tiles import WORTH_SHARING, Tile, crop, cut, even, length
+from minicnn.backends.fast.workers import PerWorker, run
 
 WORKSPACE = 2**27  # bytes of V and M in a stage
+FILTERS = 32  # that are transformed at once
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """Who does the transforms: NumPy in this file, or compiled code.
+
+    images(x, blocks, padding, F).of(worker, block, out)    fills out (P*P, tiles, C) with V
+    outputs(y, blocks, F, end).put(worker, block, M)        fills a block of y from M
+    output_gradients(dz, blocks, F).of(worker, block, out)  fills out with dM
+    filters(w, F, turned)                                   U (P*P, O, C)
+    filter_gradient(dU, F)                                  dw (O, 3, 3, C)
+    """
+
+    images: Callable
+    outputs: Callable
+    output_gradients: Callable
+    filters: Callable
+    filter_gradient: Callable
+
 
 B = {
     2: [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]],
@@ -133,3 +156,39 @@ class Outputs:
             z[...] = tiles.reshape(n, i * F, j * F, O)[:, : z.shape[1], : z.shape[2]]
         if self.end is not None:
             self.end(z, where)
+
+
+# ---------------------------------------------------------------------------
+# Filters
+# ---------------------------------------------------------------------------
+def filters(w, F, turned):
+    """U (P*P, O, C) of w (O, 3, 3, C), or of its filters turned by half a turn."""
+    O, C = len(w), w.shape[3]
+    transform = G2[F][:, ::-1] if turned else G2[F]
+    U = memory.empty((len(transform), O, C), w.dtype)
+    pieces = even(O, FILTERS)
+
+    def piece(worker, k):
+        cells = w[pieces[k]].reshape(-1, 9, C).transpose(1, 0, 2).reshape(9, -1)  # a copy
+        np.matmul(transform, cells, out=U[:, pieces[k]].reshape(len(U), -1))
+
+    run(piece, len(pieces), parallel=U.size * 9 > WORTH_SHARING)
+    return U
+
+
+def filter_gradient(dU, F):
+    """dw (O, 3, 3, C) of dU (P*P, O, C)."""
+    _, O, C = dU.shape
+    dw = memory.empty((O, 9, C), dU.dtype)
+    pieces = even(O, FILTERS)
+
+    def piece(worker, k):
+        sums = dU[:, pieces[k]]
+        cells = G2[F].T @ sums.reshape(len(sums), -1)
+        dw[pieces[k]] = cells.reshape(9, -1, C).transpose(1, 0, 2)
+
+    run(piece, len(pieces), parallel=dU.size * 9 > WORTH_SHARING)
+    return dw.reshape(O, 3, 3, C)
+
+
+NUMPY = Transforms(Images, Outputs, OutputGradients, filters, filter_gradient)

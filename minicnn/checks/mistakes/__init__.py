@@ -7,10 +7,20 @@ None for an output that the mistake says nothing about. Where it raises, it does
 
 from __future__ import annotations
 
-from minicnn.checks.mistakes import conv, course, course_nets, loss, pooling, rows, shared
+from minicnn.checks.mistakes import (
+    conv,
+    course,
+    course_nets,
+    loss,
+    machine,
+    pooling,
+    rows,
+    shared,
+)
 
 TABLES = {
-    **conv.TABLES, **course.TABLES, **course_nets.TABLES, **loss.TABLES, **pooling.TABLES,
+    **conv.TABLES, **course.TABLES, **course_nets.TABLES, **loss.TABLES, **machine.TABLES,
+    **pooling.TABLES,
     **rows.TABLES,
 }  # fmt: skip
 

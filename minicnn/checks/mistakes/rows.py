@@ -156,6 +156,31 @@ BATCH_NORM_BACKWARD = [
 ]  # fmt: skip
 
 
+def damped(a, squares=True, divided=True, raised=True, first=True, last=True):
+    """Local response normalization by a wrong formula."""
+    x, size = a["x"], a["size"]
+    before, after = size // 2 * first, (size - 1) // 2 * last
+    activity = np.pad(x * x if squares else x, ((0, 0), (before, after), (0, 0), (0, 0)))
+    total = sum(activity[:, c : c + x.shape[1]] for c in range(before + after + 1))
+    s = a["k"] + a["alpha"] / (size if divided else 1) * total
+    return x * s ** -a["beta"] if raised else x / s
+
+
+LOCAL_RESPONSE_NORM = [
+    ("alpha is divided by size here, as in PyTorch", on(lambda a: damped(a, divided=False))),
+    ("The squares of the neighbours are added up, not the neighbours",
+     on(lambda a: damped(a, squares=False))),
+    ("It looks as if beta is ignored: x is multiplied by s ** -beta",
+     on(lambda a: damped(a, raised=False))),
+    ("Only the channels before count; the window reaches (size - 1) // 2 behind c, too",
+     on(lambda a: damped(a, last=False))),
+    ("Only the channels behind count; the window begins size // 2 before c, too",
+     on(lambda a: damped(a, first=False))),
+    ("It is multiplied by s ** beta; the activity damps, so s ** -beta",
+     lambda run, a, y: run(a | {"beta": -a["beta"]})),
+]  # fmt: skip
+
+
 def dropped(change):
     """dropout, or its gradient, by a wrong formula for the factor of each element."""
     return lambda run, a, y: ((a["dy"] if "dy" in a else a["x"]) * change(a["mask"], a["p"]),)
@@ -181,6 +206,7 @@ TABLES = {
     "linear_backward": LINEAR_BACKWARD,
     "batch_norm": BATCH_NORM,
     "batch_norm_backward": BATCH_NORM_BACKWARD,
+    "local_response_norm": LOCAL_RESPONSE_NORM,
     "dropout": DROPOUT,
     "dropout_backward": DROPOUT,
 }

@@ -169,8 +169,8 @@ class Resize(Transform):
 
     y = R x S^T, a matrix for the rows and one for the columns. Output i looks at the place
     z = (i + 1/2) s - 1/2 of the input, with s = H / h, and weighs pixel j by the tent
-    max(0, 1 - |j - z| / max(s, 1)), the weights then divided by their sum. This is what Pillow and
-    torchvision (antialias=True) do.
+    `max(0, 1 - |j - z| / max(s, 1))`, the weights then divided by their sum. This is what Pillow
+    and torchvision (antialias=True) do.
 
     Parameters
     ----------

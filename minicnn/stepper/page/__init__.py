@@ -21,9 +21,11 @@ HERE = Path(__file__).parent
 BUDGET = 9_000_000  # bytes for the arrays, so that the whole page stays under 15 MB
 # In the order in which they need each other.
 SCRIPTS = (
-    "dom", "numbers", "arrays", "colour", "follow", "model", "sums", "lenses", "pointwise",
-    "fold", "layout", "graph", "planes", "maps", "cards", "grids", "chart", "histogram", "views",
-    "code", "threads", "lens_panel", "header", "timeline", "help", "keys", "main",
+    "dom", "numbers", "arrays", "colour", "follow", "model", "sums", "windows", "endings",
+    "conv_lenses", "pool_lenses", "dense_lenses", "pointwise", "norm_lenses", "moving_lenses",
+    "loss_lenses", "lenses", "fold", "layout", "graph", "planes", "maps", "cards", "grids", "chart",
+    "histogram", "views", "code", "threads", "lens_panel", "header", "timeline", "help", "keys",
+    "main",
 )  # fmt: skip
 
 
@@ -35,7 +37,7 @@ def page(steps, title: str, budget: int = BUDGET, threads: bool = False) -> str:
     data["launches"] = launches(steps) if threads else []
     parts = {
         "title": escape(title),
-        "style": read("page.css"),
+        "style": read("page.css") + read("threads.css"),
         "script": "\n".join(script(name) for name in SCRIPTS),
         # A script's text ends at the first "</": JSON can say "/" in another way.
         "data": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/"),

@@ -178,7 +178,7 @@ function chosenNote(app, lens) {
   const {letter, name} = model.target;
   const list = node.lenses[letter] ?? [];
   return h("p", {class: "note"},
-    "This net is larger than a page can hold: its arrays are thumbnails in 8 bits. In full there ",
+    "This net is larger than what is kept of it: its arrays are thumbnails in 8 bits. In full there ",
     list.length ? `are ${list.length} elements of ${name}: ` : `is no element of ${name}. `,
     list.map(({index}, k) => h("button", {type: "button", class: "link", "data-key": `kept:${k}`,
       onclick: () => app.choose(index)}, indexed(name, index))));

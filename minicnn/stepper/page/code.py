@@ -8,6 +8,7 @@ from functools import cache
 
 from minicnn.backends import loops
 from minicnn.paths import kernels_dir
+from minicnn.stepper.page.lines import lines_of
 
 # The kernel file to read first for an operation; kernels/README.md names the faster rungs.
 KERNELS = {
@@ -28,8 +29,8 @@ def sources(steps) -> dict:
     Returns
     -------
     dict
-        operation -> {"loops": {...}, "numpy": {...}, "cuda": {...}}, each with "file", "line" and
-        "text".
+        operation -> {"loops": {...}, "numpy": {...}, "cuda": {...}}, each with "file", "line",
+        "text" and "marks", see `lines.lines_of`.
     """
     return {
         step.operation: drawings(type(step.op), step.operation, step.ours)
@@ -47,7 +48,10 @@ def drawings(cls, name, ours) -> dict:
     if ours and name in KERNELS:
         text = (kernels_dir() / KERNELS[name]).read_text(encoding="utf-8")
         found["cuda"] = {"file": f"kernels/{KERNELS[name]}", "line": 1, "text": text}
-    return {key: text for key, text in found.items() if text}
+    found = {key: text for key, text in found.items() if text}
+    for key, drawn in found.items():
+        drawn["marks"] = lines_of(name, key, drawn["text"]) if ours else {}
+    return found
 
 
 def source(cls) -> dict | None:

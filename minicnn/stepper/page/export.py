@@ -11,10 +11,12 @@ from collections import Counter
 import numpy as np
 
 from minicnn.stepper.cards import settings_text
+from minicnn.stepper.chosen import Path, lenses_at
 from minicnn.stepper.elementwise import TEXTS
-from minicnn.stepper.lenses import MOVES, moved_from
-from minicnn.stepper.page.chosen import chosen_lenses, chosen_places
+from minicnn.stepper.keep import on_cpu
+from minicnn.stepper.moving_lenses import MOVES, moved_from
 from minicnn.stepper.page.encode import Arrays, thumbnail, whole
+from minicnn.stepper.page.lens_data import plain
 from minicnn.stepper.step import snake
 
 FORMAT = "minicnn-steps/1"
@@ -38,7 +40,7 @@ class Export:
             [self.place_of(s), s.direction] for s in steps if s.direction == "forward" or s.partner
         ]
         self.arrays, self.tensors, self._made = Arrays(), [], {}
-        self.chosen = chosen_places([s for s, _ in self.pairs])
+        self.chosen = chosen_places(self.pairs)
         self.nodes = [self.node(k, *pair) for k, pair in enumerate(self.pairs)]
         self.thumbs = self.arrays.over(budget)
 
@@ -52,7 +54,11 @@ class Export:
         """All of it, ready for JSON."""
         for node, pair in zip(self.nodes, self.pairs):
             if not self.thumbs.isdisjoint(arrays_of(node, self.tensors)):
-                node["lenses"] = chosen_lenses(*pair, self.chosen[id(pair[0])])
+                node["lenses"] = {
+                    letter: [plain(lens, k) for k, lens in lenses.items()]
+                    for step in filter(None, pair)
+                    for letter, lenses in kept_lenses(step, self.chosen[id(step)]).items()
+                }
         return {
             "format": FORMAT,
             "nodes": self.nodes,
@@ -69,7 +75,7 @@ class Export:
         """The number of a tensor that an operation reads."""
         if held is None:
             return None
-        number = self._made.get(id(held.array))
+        number = self._made.get(held.kept)
         if number is None:
             number = self.new_tensor(held, name, None)
         return number
@@ -79,10 +85,10 @@ class Export:
         if kind == "input" and name != "input":
             kind = "constant"  # classes, running statistics: nothing to follow a value back to
         self.tensors.append({
-            "name": name, "kind": kind, "node": node, "array": self.arrays.add(cpu(held)),
+            "name": name, "kind": kind, "node": node, "array": self.arrays.add(on_cpu(held.array)),
             "users": [],
         })  # fmt: skip
-        self._made[id(held.array)] = len(self.tensors) - 1
+        self._made[held.kept] = len(self.tensors) - 1
         return len(self.tensors) - 1
 
     # -- nodes --------------------------------------------------------------
@@ -90,7 +96,7 @@ class Export:
         """An operation, with the numbers of its arrays."""
         step.output  # an error, if what was recorded has been changed since  # noqa: B018
         name = self.names[k]
-        chosen = self.chosen[id(step)]
+        chosen = self.chosen[id(step)] | self.chosen.get(id(back), {})
         inputs = {
             letter: self.tensor(h, name_of(h, letter, name)) for letter, h in
             zip(step.letters, step.held)
@@ -108,10 +114,10 @@ class Export:
             "site": site(step.site), "macs": step.macs, "seconds": step.seconds,
             "memory": step.memory, "extra": {},
         }  # fmt: skip
-        self.arrays.add(cpu(step.held_output), chosen.get("y", ()))
+        self.arrays.add(step.output, chosen.get("y", ()))
         for key, array in extras(step).items():
             node["extra"][key] = self.arrays.add(array)
-        if step.activation:
+        if step.activation and step.whole:
             node["z"] = self.arrays.add(step.z, chosen.get("y", ()))
         if step.operation in TEXTS:
             node["text"], node["slopes"] = TEXTS[step.operation]
@@ -127,15 +133,29 @@ class Export:
             "formula": back.formula, "run_by": site(back.run_by), "grads": grads,
             "dy": self.arrays.add(back.dy, chosen.get("y", ())), "seconds": back.seconds,
         }  # fmt: skip
-        if step.activation:
+        if step.activation and back.whole:
             data["dz"] = self.arrays.add(back.dz, chosen.get("y", ()))
         return data
 
 
-def cpu(held):
-    from minicnn.stepper.step import on_cpu
+def chosen_places(pairs) -> dict[int, dict[str, list[tuple]]]:
+    """For each step, by its id: letter ("y", "x", "w", ...) -> indices of elements to keep."""
+    path, found = Path(), {}
+    for step in (s for k in (0, 1) for pair in pairs if (s := pair[k])):
+        if step.lenses is None:
+            found[id(step)] = path.places(step)
+        else:
+            found[id(step)] = {letter: list(lenses) for letter, lenses in step.lenses.items()}
+            if step.lenses.get("y"):
+                path.at[step.held_output.kept] = next(iter(step.lenses["y"]))
+    return found
 
-    return on_cpu(held.array)
+
+def kept_lenses(step, places):
+    """letter -> {index: lens} of those that the page keeps of a step."""
+    if step.lenses is None:
+        return lenses_at(step, places)
+    return {k: {i: lens.open() for i, lens in kept.items()} for k, kept in step.lenses.items()}
 
 
 def names(steps) -> list[str]:
@@ -181,14 +201,14 @@ def settings_of(step) -> dict:
 
 def extras(step) -> dict:
     """Arrays on the way that a lens wants to see and that are no input and no output."""
-    if not step.ours:
+    if not (step.ours and step.whole):
         return {}
     op, x = step.op, step.inputs.get("x")
     if step.operation in ("Dropout", "Dropout2d"):
         return {"mask": np.broadcast_to(op.mask(x), x.shape)}
     if step.operation == "AvgPool2d":
         return {"divisors": op.divisors()}
-    if step.operation in MOVES and step.operation != "Reshape":
+    if step.operation in ("Pad", *MOVES) and step.operation != "Reshape":
         return {"source": moved_from(step).astype(np.int32)}
     return {}
 

@@ -50,7 +50,9 @@ export function up(node, letter, index) {
     return [...index.slice(0, -1), strongestTerm(node, index)];
   }
   if (operation === "Reshape") return unravel(node.y.offset(index), shape);
-  if (node.extra.source?.whole) return unravel(node.extra.source.at(index), shape);
+  if (node.extra.source?.whole && node.extra.source.at(index) >= 0) {
+    return unravel(node.extra.source.at(index), shape);
+  }
   if (operation === "Cat") return offsetInCat(node, letter, index, -1);
   if (operation === "MaxPool2d" && node.inputs.x.whole) return winner(node, index);
   if (WINDOWED.has(operation) && letter === "x") {

@@ -24,8 +24,16 @@ export function drawLens(app, lens) {
   fill(byId("lens"),
     h("div", {class: "tabs"}, segments("View", tabs, tab, (name) => app.chooseTab(name)),
       gradientChoice(app)),
-    tab === "code" ? codeView(app) : tab === "threads" ? threadsView(app)
+    tab === "code" ? codeView(app, lens) : tab === "threads" ? threadsView(app)
       : tab === "im2col" ? columnsView(app, lens) : lensView(app, lens));
+  showCurrentLine();
+}
+
+// A long listing is scrolled to the line that it is at.
+function showCurrentLine() {
+  const line = byId("lens").querySelector(".listing .current");
+  const listing = line?.closest(".listing");
+  if (listing) listing.scrollTop = line.offsetTop - listing.clientHeight / 2;
 }
 
 // In backward: whose gradient.
@@ -60,7 +68,7 @@ function noLens(app, node) {
   const {letter, array} = app.model.target;
   if (node.lenses?.[letter]?.length) {
     return `${indexed(app.model.target.name, app.model.pick)} was not kept in full: this net is larger `
-      + "than a page can hold. The elements named under the arrays were.";
+      + "than what is kept of it. The elements named under the arrays were.";
   }
   if (!node.ours) return `${node.operation} is no operation of minicnn's: its arrays are at the left.`;
   if (!array) return "Nothing asked for a gradient here.";

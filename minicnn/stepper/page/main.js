@@ -8,7 +8,7 @@ import { openHelp } from "./help.js";
 import { listen } from "./keys.js";
 import { drawLens } from "./lens_panel.js";
 import { Model } from "./model.js";
-import { openLens } from "./pointwise.js";
+import { openLens } from "./lenses.js";
 import { drawTimeline } from "./timeline.js";
 
 const SPEED = 1100; // milliseconds a step, when playing
@@ -125,7 +125,7 @@ class App {
         if (lens.sizes.length < 3) model.term = 0;
       }
       model.depth = clamp(depth, 0, deepest);
-      if (depth > 0) model.tab = "lens";
+      if (depth > 0 && model.tab !== "code") model.tab = "lens";
     });
   }
 

@@ -14,8 +14,8 @@ export function heatMap(app, {array, index, matrix, name, marks = [], pad = [0, 
   largest = LARGEST_CELL}) {
   const plane = planeOf(array, index, matrix);
   if (!plane.map) {
-    return h("p", {class: "missing"}, "This map was not kept: over the page's budget an array keeps "
-      + "16 maps. The marked ones are here.");
+    return h("p", {class: "missing"}, "This map was not kept: of what is too large, 16 maps are. The "
+      + "marked ones are here.");
   }
   const {rows, columns, shrunk} = plane.map;
   const [ph, pw] = shrunk[0] > 1 ? [0, 0] : pad;

@@ -2,6 +2,9 @@
 // backend does, and so to the same bits.
 import { NdArray } from "./arrays.js";
 
+export const SEVERAL = 16; // roundings of one number, where libraries compute in different ways
+export const epsilonOf = (array) => (array.double ? 2 ** -52 : 2 ** -23);
+
 // A lens on a sum.
 //   sizes, axes, starts: of the terms; the first index of each axis in the formula
 //   first(place), second(place): the factors of a term (null: nothing there, such as padding)
@@ -37,7 +40,7 @@ export function sumLens(array, sizes, axes, first, second, given = {}) {
 // Divisor, bias and shortcut, activation; and how far rounding alone can go.
 export function finish(array, lens, size, magnitude) {
   const round = (value) => array.round(value);
-  const epsilon = array.double ? 2 ** -52 : 2 ** -23;
+  const epsilon = epsilonOf(array);
   let value = lens.total;
   if (lens.divisor !== undefined) {
     value = round(value / lens.divisor);

@@ -36,7 +36,7 @@ def launches(steps) -> list[dict]:
     emulator.find_compiler()
     found, known = [], set()
     for step in steps.forward():
-        if not step.ours or max(step.macs, step.output.size) > LARGEST:
+        if not (step.ours and step.whole) or max(step.macs, step.output.size) > LARGEST:
             continue
         for direction, kernel, *arguments in caught(step):
             key = (step.operation, direction, kernel.name)

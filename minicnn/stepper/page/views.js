@@ -100,7 +100,9 @@ export function result(app, lens) {
     if (lens.added !== undefined && lens.added !== null) {
       parts.push(`${sign(lens.added)} ${four(Math.abs(lens.added))}`, quiet("shortcut"));
     }
-    if (lens.activation) {
+    if (lens.then) {
+      parts.push(quiet(lens.then));
+    } else if (lens.activation) {
       parts.push("= ", four(lens.z), quiet(`before ${lens.activation}, which makes it`));
     } else {
       parts.push("= ");

@@ -1,6 +1,7 @@
 """The fast backend, with its work that no matrix product does compiled from `kernels/*.cu`.
 
-Pooling, batch normalization and depthwise convolution multiply little and move much. NumPy walks
+Pooling, batch normalization, depthwise convolution and Winograd's transforms multiply little and
+move much. NumPy walks
 through memory once for each step of a formula, and its shortest loops are a pixel's channels; a
 compiled loop does all steps of a number at once. So where there is a C++ compiler, these operations
 run the very CUDA kernels that a GPU would, compiled for this CPU (`minicnn.emulator.native`): a
@@ -13,13 +14,16 @@ float64, and arrays without a compiler at hand, run the fast backend's NumPy.
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
 from minicnn.backends import fast, redraw
+from minicnn.backends.compiled import col2im, winograd
 from minicnn.backends.cuda import conv, normalization, pooling
 from minicnn.backends.cuda.epilogue import FROM_OUTPUT
-from minicnn.backends.fast import activation, ending, memory
+from minicnn.backends.fast import activation, convolution, ending, memory
+from minicnn.backends.fast import conv as fast_conv
 from minicnn.backends.fast.activation import SMALL
 from minicnn.backends.fast.rows import flat
 from minicnn.backends.launch import compiled_for_speed, lanes_of, launch, launch_each
@@ -67,6 +71,27 @@ class Ends(Compiled):
     def in_kernel(self):
         """Activations of straight pieces: for others NumPy's exponential function is faster."""
         return self.activation if self.activation in FROM_OUTPUT else None
+
+
+# ---------------------------------------------------------------------------
+# Convolution: products are BLAS's; Winograd's transforms, and col2im, are compiled
+# ---------------------------------------------------------------------------
+COST = convolution.WinogradCost(1.3, 50, lambda F, C, O: 14 * (F + 2) ** 2 * (C + O))
+TABLE = convolution.table(winograd.COMPILED)
+TABLE["banded"] = replace(TABLE["banded"], input_gradient=col2im.input_gradient)
+ALGORITHMS = convolution.Algorithms(TABLE, COST)
+
+
+class Conv2d(fast_conv.Conv2d):
+    """The same algorithms."""
+
+    algorithms = ALGORITHMS
+
+
+class ConvTranspose2d(fast_conv.ConvTranspose2d):
+    """The same algorithms."""
+
+    algorithms = ALGORITHMS
 
 
 class DepthwiseConv2d(Ends, conv.DepthwiseConv2d):
@@ -150,7 +175,8 @@ class BatchNorm(Ends, normalization.BatchNorm):
 
 def operations() -> dict:
     """The table of this backend on this machine."""
-    drawn = (DepthwiseConv2d, MaxPool2d, AvgPool2d, ReLU, ReLU6, Moments, BatchNorm)
+    drawn = (Conv2d, ConvTranspose2d, DepthwiseConv2d, MaxPool2d, AvgPool2d, ReLU, ReLU6,
+             Moments, BatchNorm)  # fmt: skip
     ours = drawn if can_compile() else ()
     return fast.OPERATIONS | {operation.__name__: operation for operation in ours}
 
