@@ -216,7 +216,8 @@ print(inspect.getsource(type(vgg).forward))
 # - 15.2M values forward with ReLUs in place, 28.8M without; about as many again for the gradients.
 # - A printed number is not to be believed but added up.
 #
-# **Next:** 11 Inception, a module that won in the same year with a twentieth of the parameters.
+# **Next:** [08 Seven experiments on CIFAR-10](08_cifar_experiments.ipynb), on a small VGG; then
+# [11 Inception](11_inception.ipynb), which won in the same year with a twentieth of the parameters.
 #
 # **To read:** Simonyan and Zisserman, "Very deep convolutional networks for large-scale image
 # recognition", 2014.

@@ -540,7 +540,7 @@ _ = plt.legend(frameon=False, fontsize=8)
 # - Separable: 1/N + 1/k² of the cost. A shuffle is a transpose.
 # - A controller learns from rewards alone; random search is hard to beat.
 #
-# **Next:** 14 Transfer learning: what to do with only 500 photos.
+# **Next:** [14 Transfer learning](14_transfer_learning.ipynb): what to do with only 500 photos.
 #
 # **To read:** He and others, "Identity mappings in deep residual networks", 2016; Zagoruyko and
 # Komodakis, "Wide residual networks", 2016; Xie and others, "Aggregated residual transformations",
