@@ -160,10 +160,11 @@ print("right in every order")
 # Right is not yet fast. A GPU's arithmetic is so quick that most kernels wait for memory, and what
 # they wait for can be *counted*, without a GPU.
 #
-# Threads run in groups of 32, a **warp**, in step. When a warp reads, the memory does not hand out
-# single numbers. It hands out **sectors** of 32 bytes, that is 8 floats, and a sector is fetched
-# whole even if one number of it is wanted. 32 threads that read 32 neighbours need 4 sectors. 32
-# threads that read every eighth number need 32 of them, for the same 128 bytes of use.
+# Threads come in groups of 32, a **warp**, and what a warp's threads ask for on one line is served
+# together. The memory does not hand out single numbers then. It hands out **sectors** of 32 bytes,
+# that is 8 floats, and a sector is fetched whole even if one number of it is wanted. 32 threads
+# that read 32 neighbours need 4 sectors. 32 threads that read every eighth number need 32 of them,
+# for the same 128 bytes of use.
 
 # %%
 fig, axes = plt.subplots(3, 1, figsize=(9, 2.6))
@@ -320,7 +321,7 @@ for rung in ("tiled", "padded"):
 # in each round, the first half of the threads adds what the second half has.
 
 # %%
-print((kernels_dir() / "reduction/sum_sequential.cu").read_text().split("#include")[0])
+print("extern" + (kernels_dir() / "reduction/sum_sequential.cu").read_text().split("extern")[1])
 kernel = emulator.load("reduction/sum_sequential.cu", "sum")
 x, y = np.arange(256, dtype=np.float32), np.zeros(1, np.float32)
 try:
@@ -410,10 +411,10 @@ print(f"from the first rung to the last: {fetched[0] / fetched[-1]:.0f} times le
 # the bytes stay the same and the number of *instructions* falls: *vectorised* reads four numbers
 # with one.
 #
-# Why does it matter? An H100, says NVIDIA, multiplies and adds about 30 times for each float that
-# it can fetch (4 bytes). At 5 bytes a product it is idle nearly all the time; below 4/30 bytes
-# memory no longer holds it up. The table says from which rung on that is so. How *fast* a rung is,
-# only a GPU can say; what it asks of memory, you have just counted on a laptop.
+# Why does it matter? In the time in which an H100 fetches one float (4 bytes), it can multiply and
+# add some 30 to 40 times. At 5 bytes a product it is idle nearly all the time; below a tenth of a
+# byte memory no longer holds it up. The table says from which rung on that is so. How *fast* a rung
+# is, only a GPU can say; what it asks of memory, you have just counted without one.
 #
 # ## 9 And your convolution?
 #
