@@ -130,9 +130,9 @@ for name in NETS:
 #
 # ## 3 A straight line?
 #
-# Is the time worth counting at all, then? Draw one against the other, and lay a line through it. To
-# "lay a line" means: find a and b such that a x + b misses the points by least, the misses squared
-# and added up. Setting the derivatives to zero gives
+# Is the count of operations worth anything, then? Draw time against it, and lay a line through it.
+# To "lay a line" means: find a and b such that a x + b misses the points by least, the misses
+# squared and added up. Setting the derivatives to zero gives
 #
 # $$a = \frac{\sum (x_i - \bar x)(y_i - \bar y)}{\sum (x_i - \bar x)^2}, \qquad b = \bar y - a \bar
 # x$$
