@@ -17,7 +17,7 @@ from importlib import import_module
 from minicnn.training.experiments.experiment import Claim, Experiment
 from minicnn.training.experiments.results import Results, committed
 
-FILES = ("recipes", "fashion", "flowers", "search", "cifar", "degradation")
+FILES = ("recipes", "fashion", "flowers", "search", "few", "cifar", "degradation")
 
 __all__ = ["Claim", "Experiment", "Results", "committed", "load", "names"]
 
