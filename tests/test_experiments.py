@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -495,10 +496,15 @@ def test_report_again_and_interruption(capsys, monkeypatch, tmp_path):
     argv = ["experiment", "small", "--out", str(tmp_path)]
     assert main([*argv, "--report"]) == 2
     assert "results.json" in capsys.readouterr().err
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-        assert main(argv) == 130
-    assert "interrupted; the same command goes on" in capsys.readouterr().err
+    terminations = signal.getsignal(signal.SIGTERM)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C, and `kill`
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "evaluate", lambda *_, stop=stop: signal.raise_signal(stop))
+            assert main(argv) == 130
+        assert "interrupted; the same command goes on" in capsys.readouterr().err
+        spent = json.loads((tmp_path / "runs" / "slow-learner-0" / "spent.json").read_text())
+        assert spent["cpu_seconds"] > 0
+    assert signal.getsignal(signal.SIGTERM) is terminations
     assert main(argv) == 0
     out = capsys.readouterr().out
     assert "run 2 of 2, fast learner, seed 0: 2 of 2, epoch 3/3: loss" in out

@@ -186,7 +186,7 @@ def whole_net(pretrained: bool, epochs: int, rules, until=None):
 
 PRETRAINED, RANDOM = "frozen features, new head", "random features, new head"
 PARTIAL, FULL, SCRATCH = "partly frozen", "all fine-tuned", "from scratch"
-HEAD_EPOCHS, EPOCHS, LONG = 15, 5, 10
+HEAD_EPOCHS, EPOCHS, LONG = 15, 4, 8
 LOSS = partial(F.cross_entropy, label_smoothing=0.3)
 VARIANTS = {
     PRETRAINED: head_only(True),
