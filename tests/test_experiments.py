@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,8 +11,17 @@ import pytest
 
 from minicnn import Tensor, models, nn, optim
 from minicnn.__main__ import main
+from minicnn.data import Dataset
 from minicnn.training import experiments
-from minicnn.training.experiments import Claim, Experiment, Results, committed, flowers, search
+from minicnn.training.experiments import (
+    Claim,
+    Experiment,
+    Results,
+    committed,
+    few,
+    flowers,
+    search,
+)
 from minicnn.training.experiments.cifar import PLANS, build
 from minicnn.training.experiments.drawing import draw_curves
 from minicnn.training.experiments.experiment import Column
@@ -272,7 +282,9 @@ def test_every_experiment_runs_for_a_few_steps(name, data_dir, tmp_path, capsys)
 
 
 # By experiment with committed results: which of its claims they must bear out; others may fail.
-MUST_HOLD = {"nas": {0, 1, 2}, "lenet-mlp": {0}, "relu-tanh": {0}}
+MUST_HOLD = {
+    "nas": {0, 1, 2}, "lenet-mlp": {0}, "relu-tanh": {0}, "few-images": {0, 1, 2, 3, 4},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", experiments.names())
@@ -350,10 +362,62 @@ def test_flowers_without_their_files(monkeypatch, tmp_path, capsys):
     assert len(err.splitlines()) == 1
 
 
-def test_few_photos_are_the_first_of_each_kind_and_their_mirror_images():
-    labels = np.array([0, 0, 0, 1, 1, 1])
-    chosen = flowers._first_of_each(np.concatenate([labels, labels]), 4)
-    assert chosen.tolist() == [0, 1, 3, 4, 6, 7, 9, 10]
+def test_few_photos_are_the_first_of_each_kind():
+    assert flowers._first_of_each(np.array([1, 0, 0, 1, 0, 1]), 2).tolist() == [1, 2, 0, 3]
+
+
+# -- few images -------------------------------------------------------------
+def ten_digits(labels):
+    images = np.arange(len(labels), dtype=np.uint8)[:, None, None, None]
+    return Dataset(np.broadcast_to(images, (len(labels), 1, 28, 28)), np.array(labels))
+
+
+def test_five_of_ten_digits_and_the_first_of_each():
+    data = few.five_digits(ten_digits([9, 0, 5, 4, 5, 8, 9, 9, 6, 7]), 5)
+    assert data.labels.tolist() == [4, 0, 0, 3, 4, 4, 1, 2] and data.classes == tuple("56789")
+    assert data.images[:, 0, 0, 0].tolist() == [0, 2, 4, 5, 6, 7, 8, 9]
+    assert few.five_digits(ten_digits([0, 4, 5]), 0).labels.tolist() == [0, 4]
+    chosen = few.first_of_each(data, 2)
+    assert chosen.images[:, 0, 0, 0].tolist() == [2, 4, 8, 9, 5, 0, 6]
+
+
+@pytest.mark.parametrize("count", [1, 7, 64, 65])
+def test_all_images_take_part_equally_often(count, monkeypatch, tmp_path):
+    seen = []
+
+    class Look:
+        def __init__(self, *_, **__):
+            pass
+
+        def fit(self, loader, test, epochs):
+            seen.extend(loader)
+            return [{"val_accuracy": 0.5}]
+
+    monkeypatch.setattr(few, "Trainer", Look)
+    data, model = ten_digits([k % 5 for k in range(count)]), models.build("lenet", num_classes=5)
+    assert few.learnt(Work(tmp_path, 0), model, data, None, steps=2, lr=0.1) == 0.5
+    assert [len(y) for _, y in seen] == [few.BATCH] * 2
+    pixels = np.concatenate([x[:, 0, 0, 0] for x, _ in seen])
+    times = np.unique(pixels, return_counts=True)[1]
+    assert len(times) == min(count, 64) and times.max() - times.min() <= 1
+
+
+@pytest.mark.parametrize(
+    "learns, scratch, longer, hold",
+    [
+        ((0.4, 0.8, 0.9, 0.95, 0.97, 0.99), (0.3, 0.5, 0.7, 0.9, 0.96, 0.99), 0.01, "11111"),
+        ((0.4, 0.5, 0.9, 0.95, 0.97, 0.99), (0.3, 0.5, 0.7, 0.9, 0.94, 0.97), 0.01, "00000"),
+        ((0.4, 0.8, 0.9, 0.95, 0.97, 0.99), (0.3, 0.5, 0.7, 0.9, 0.96, 0.99), 0.5, "11101"),
+    ],
+)
+def test_what_is_claimed_of_few_images(learns, scratch, longer, hold):
+    curves = {few.FROZEN: learns, few.LEARNS: learns, few.SCRATCH: scratch}
+    curves[few.LONG] = [value + longer for value in scratch]
+    if hold == "00000":
+        curves[few.LONG] = scratch
+    runs = [{"variant": v, "seed": 0, "accuracies": list(c)} for v, c in curves.items()]
+    found = few.claims(Results("few-images", runs, MACHINE))
+    assert "".join("01"[claim.holds] for claim in found) == hold
 
 
 # -- the search -------------------------------------------------------------
@@ -434,10 +498,15 @@ def test_report_again_and_interruption(capsys, monkeypatch, tmp_path):
     argv = ["experiment", "small", "--out", str(tmp_path)]
     assert main([*argv, "--report"]) == 2
     assert "results.json" in capsys.readouterr().err
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-        assert main(argv) == 130
-    assert "interrupted; the same command goes on" in capsys.readouterr().err
+    terminations = signal.getsignal(signal.SIGTERM)
+    for stop in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C, and `kill`
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "evaluate", lambda *_, stop=stop: signal.raise_signal(stop))
+            assert main(argv) == 130
+        assert "interrupted; the same command goes on" in capsys.readouterr().err
+        spent = json.loads((tmp_path / "runs" / "slow-learner-0" / "spent.json").read_text())
+        assert spent["cpu_seconds"] > 0
+    assert signal.getsignal(signal.SIGTERM) is terminations
     assert main(argv) == 0
     out = capsys.readouterr().out
     assert "run 2 of 2, fast learner, seed 0: 2 of 2, epoch 3/3: loss" in out

@@ -17,7 +17,9 @@ from importlib import import_module
 from minicnn.training.experiments.experiment import Claim, Experiment
 from minicnn.training.experiments.results import Results, committed
 
-FILES = ("recipes", "first_nets", "fashion", "flowers", "search", "cifar", "degradation")
+FILES = (
+    "recipes", "first_nets", "fashion", "flowers", "search", "few", "cifar", "degradation",
+)  # fmt: skip
 
 __all__ = ["Claim", "Experiment", "Results", "committed", "load", "names"]
 

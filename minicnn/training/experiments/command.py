@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 EXAMPLES = """\
@@ -51,7 +54,8 @@ def experiment(options) -> int:
         device = backends.check_device(options.device)
         quick = "-quick" if options.quick else ""
         out = options.out or Path("runs", "experiments", chosen.name + quick)
-        print(_do(options, chosen, out, device))
+        with _termination_as_ctrl_c():
+            print(_do(options, chosen, out, device))
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on", file=sys.stderr)
         return 130
@@ -60,6 +64,19 @@ def experiment(options) -> int:
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         return options.parser.fail(error)
     return 0
+
+
+@contextmanager
+def _termination_as_ctrl_c():
+    """`kill` and a system that shuts down end a run so that its time so far is counted, too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are for the main thread alone
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _do(options, chosen, out, device) -> str:

@@ -109,7 +109,7 @@ EXPERIMENTS = [
         "20 epochs of all 60,000 training images, shifted by up to two pixels at random; SGD with "
         "momentum 0.9, batch 64, lr 0.05 along a cosine after a warm-up, weight decay 5e-4 but "
         "not on biases. The test images decide nothing: the last epoch counts.",
-        {"LeNet": lenet_on_mnist}, (0,), reaches(0.992), COLUMNS, DRAW,
+        {"LeNet": lenet_on_mnist}, (0, 1), reaches(0.992), COLUMNS, DRAW,
     ),
     Experiment(
         "fashion-resnet",
