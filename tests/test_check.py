@@ -254,6 +254,21 @@ def my_sgd_step(w, dw, v, lr, momentum):
     return w - new * lr, new
 
 
+def my_overlap(a, b):
+    """Side by side: what two stretches share is their sum less what they span, if above 0."""
+    shared = 1.0
+    for k in (0, 1):
+        ends = [(box[:, k] - box[:, k + 2] / 2, box[:, k] + box[:, k + 2] / 2) for box in (a, b)]
+        span = np.maximum(ends[0][1], ends[1][1]) - np.minimum(ends[0][0], ends[1][0])
+        shared = shared * np.maximum(a[:, k + 2] + b[:, k + 2] - span, 0)
+    return shared / (a[:, 2] * a[:, 3] + b[:, 2] * b[:, 3] - shared)
+
+
+def my_pixel_accuracy(x, t):
+    best = np.moveaxis(x, 1, -1).reshape(-1, x.shape[1]).argmax(axis=1)
+    return float(np.mean(best == t.reshape(-1)))
+
+
 @pytest.mark.parametrize("name", references.NAMES)
 def test_right_functions_pass(name, monkeypatch):
     monkeypatch.setattr(search, "EXAMPLES", 50)
@@ -658,6 +673,27 @@ def ascent(w, dw, v, lr, momentum):
 def averaged_gradients(w, dw, v, lr, momentum):
     v = momentum * v + (1 - momentum) * dw
     return w - lr * v, v
+
+
+@wrong("overlap", "share nothing")
+def boxes_that_do_not_meet(a, b):
+    low, high = (
+        pick(a[:, :2] + sign * a[:, 2:] / 2, b[:, :2] + sign * b[:, 2:] / 2)
+        for pick, sign in ((np.maximum, -1), (np.minimum, 1))
+    )
+    shared = (high - low).prod(axis=1)
+    return shared / (a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - shared)
+
+
+@wrong("overlap", "counted twice")
+def shared_part_twice(a, b):
+    quotient = my_overlap(a, b)
+    return quotient / (1 + quotient)
+
+
+@wrong("pixel_accuracy", "number of pixels")
+def count_of_pixels(x, t):
+    return float((x.argmax(axis=1) == t).sum())
 
 
 @wrong("relu", "Your own code takes the place of this line")

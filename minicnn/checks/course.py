@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from minicnn import layout
 from minicnn.checks.strategies import arrays
@@ -49,6 +50,19 @@ def sgd_step(w, dw, v, lr, momentum):
     """v = momentum v + dw;  w = w - lr v. Returns the new (w, v)."""
     v = momentum * v + dw
     return w - lr * v, v
+
+
+def overlap(a, b):
+    """Shared area over covered area of boxes (N, 4) of (x, y, width, height), x, y the middle."""
+    low = np.maximum(a[:, :2] - a[:, 2:] / 2, b[:, :2] - b[:, 2:] / 2)
+    high = np.minimum(a[:, :2] + a[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2)
+    shared = (high - low).clip(0).prod(axis=1)
+    return shared / (a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - shared)
+
+
+def pixel_accuracy(x, t):
+    """Share of the pixels whose largest score, of x (N, K, H, W), is that of their class t."""
+    return (x.argmax(axis=1) == t).mean()
 
 
 # ---------------------------------------------------------------------------
@@ -98,6 +112,30 @@ def _sgd_step(draw):
     return {**values, **rates, "momentum": draw(st.sampled_from([0.5, 0.0, 0.75]))}
 
 
+@st.composite
+def _overlap(draw):
+    shape = (draw(st.integers(1, 3)), 4)
+    return {name: with_size(draw(arrays(shape))) for name in ("a", "b")}
+
+
+@st.composite
+def _pixel_accuracy(draw):
+    N, K, H, W = (draw(st.integers(1, most)) for most in (2, 4, 3, 3))
+    t = draw(hnp.arrays(np.int64, (N, H, W), elements=st.integers(0, K - 1)))
+    return {"x": draw(arrays((N, K, H, W))), "t": t}
+
+
+def with_size(boxes):
+    """Boxes (N, 4) with widths and heights above 0, changed in place."""
+    boxes[:, 2:] = positive(boxes[:, 2:])
+    return boxes
+
+
+def positive(x):
+    """x with its signs taken away, and 1 in place of 0."""
+    return np.where(x == 0, 1, np.abs(x))
+
+
 # ---------------------------------------------------------------------------
 # As references
 # ---------------------------------------------------------------------------
@@ -121,9 +159,11 @@ class Plain:
         return {name: value for name, value in draw(self.draws()).items() if name in taken}
 
     def mend(self, args):
-        """A standard deviation is above 0."""
+        """A standard deviation is above 0, and so are the sizes of a box."""
         if (std := args.get("std")) is not None:
-            std[...] = np.where(std == 0, 1, np.abs(std))
+            std[...] = positive(std)
+        if self.function is overlap:
+            with_size(args["a"]), with_size(args["b"])
 
 
 COURSE = {
@@ -132,6 +172,8 @@ COURSE = {
         Plain(conv_parameters, _conv_parameters),
         Plain(grey, _grey),
         Plain(output_size, _output_size),
+        Plain(overlap, _overlap),
+        Plain(pixel_accuracy, _pixel_accuracy),
         Plain(receptive_field, _receptive_field),
         Plain(sgd_step, _sgd_step, ("w", "v")),
         Plain(standardize, _standardize),

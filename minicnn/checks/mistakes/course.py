@@ -85,7 +85,40 @@ SGD_STEP = [
     ("v is an average here, (1 - momentum) dw; it is momentum v + dw",
      lambda run, a, y: run(a | {"dw": (1 - a["momentum"]) * a["dw"]})),
 ]  # fmt: skip
+
+
+def boxes(shared_over=lambda shared, A, B: shared / (A + B - shared), middle=0.5, least=0.0):
+    """An overlap with this quotient, this place of (x, y) in a box, this smallest shared side."""
+
+    def run(arguments):
+        a, b = (arguments[name] for name in "ab")
+        (low_a, high_a), (low_b, high_b) = (
+            (box[:, :2] - middle * box[:, 2:], box[:, :2] + (1 - middle) * box[:, 2:])
+            for box in (a, b)
+        )
+        sides = np.minimum(high_a, high_b) - np.maximum(low_a, low_b)
+        shared = sides.clip(least).prod(axis=1)
+        return shared_over(shared, *(box[:, 2:].prod(axis=1) for box in (a, b)))
+
+    return on(run)
+
+
+OVERLAP = [
+    ("Boxes that do not meet share nothing: a side of the shared part that comes out negative is 0",
+     boxes(least=-np.inf)),
+    ("What they cover together is A + B - shared: the shared part is counted twice here",
+     boxes(lambda shared, A, B: shared / (A + B))),
+    ("The shared area is divided by one box alone; divide by what both cover",
+     boxes(lambda shared, A, B: shared / A)),
+    ("(x, y) is the middle of a box, not its corner: it begins at x - width / 2",
+     boxes(middle=0.0)),
+]  # fmt: skip
+PIXEL_ACCURACY = [
+    ("This is the share of the wrong pixels", lambda run, a, y: (1 - y[0],)),
+    ("Divide by the number of pixels", lambda run, a, y: (y[0] * a["t"].size,)),
+]  # fmt: skip
 TABLES = {
     "conv_parameters": CONV_PARAMETERS, "grey": GREY, "output_size": OUTPUT_SIZE,
+    "overlap": OVERLAP, "pixel_accuracy": PIXEL_ACCURACY,
     "receptive_field": RECEPTIVE_FIELD, "sgd_step": SGD_STEP, "standardize": STANDARDIZE,
 }  # fmt: skip
