@@ -8,7 +8,8 @@
 
 `digits` is part of the package. The others are looked for in the folder that the environment
 variable `MINICNN_DATA` names, then in the cache; else they are downloaded once. `ImageFolder` reads
-pictures of your own; `minicnn.data.transforms` has the usual augmentation.
+pictures of your own; `minicnn.data.transforms` has the usual augmentation, and
+`minicnn.data.scenes` composes clips and scenes of digits.
 """
 
 from __future__ import annotations
