@@ -11,6 +11,7 @@ EXERCISES = {
     "06c_loss_and_learning": ("my_cross_entropy", "my_cross_entropy_backward", "my_sgd_step"),
     "07_vgg16": ("my_conv_parameters",),
     "10_receptive_fields": ("my_receptive_field",),
+    "17_beyond_images": ("my_overlap", "my_pixel_accuracy"),
 }
 
 

@@ -224,7 +224,7 @@ print("strided convolution = average pooling:",
 # **Pooling throws away where things are.** A face with its mouth above its eyes has the same parts.
 # Hinton called it a disaster that pooling works so well, and with Sabour and Frosst (2017) built
 # *capsules*: groups of units that keep an object's pose, and vote on what they see together.
-# minicnn has that net as well:
+# minicnn has that net as well ([17](17_beyond_images.ipynb) trains a small one):
 
 # %%
 from minicnn.analysis import summary
