@@ -366,6 +366,22 @@ def test_few_photos_are_the_first_of_each_kind():
     assert flowers._first_of_each(np.array([1, 0, 0, 1, 0, 1]), 2).tolist() == [1, 2, 0, 3]
 
 
+def test_fine_tuning_begins_with_a_head_that_fits(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 5
+    centres = rng.gamma(2.0, 3.0, (5, 512))
+    tables = (centres[labels] + rng.normal(0, 1, (2, 40, 512))).astype(np.float32)
+    monkeypatch.setattr(flowers, "_features", lambda *_: (tables, labels))
+    head = flowers.five_classes()
+    model = nn.Sequential()
+    model.features = nn.Conv2d(3, 512, 1)
+    flowers._learn_head(Work(tmp_path, 0), model, head, None, {})
+    scores = head.eval()(Tensor(tables.reshape(80, 512, 1, 1))).numpy()
+    assert np.mean(scores.argmax(axis=1) == np.tile(labels, 2)) == 1
+    mean = tables.reshape(80, 512).mean(axis=0)
+    np.testing.assert_allclose(head.state_dict()["2.running_mean"], mean, rtol=1e-5)
+
+
 # -- few images -------------------------------------------------------------
 def ten_digits(labels):
     images = np.arange(len(labels), dtype=np.uint8)[:, None, None, None]
