@@ -19,7 +19,6 @@ import numpy as np
 from minicnn import functional as F
 from minicnn.models.registry import Model
 from minicnn.nn import Conv2d, Linear, MaxPool2d, Module, Parameter, init
-from minicnn.nn.in_turn import in_turn
 from minicnn.tensor import Tensor
 
 
@@ -58,10 +57,11 @@ class LeNet(Module):
         self.fc3 = Linear(84, num_classes)
 
     def forward(self, x):
-        x = self.pool1(in_turn([self.conv1], x, "relu"))
-        x = self.pool2(in_turn([self.conv2], x, "relu"))
-        x = in_turn([self.fc1], x.flatten(1), "relu")
-        x = in_turn([self.fc2], x, "relu")
+        x = self.pool1(F.relu(self.conv1(x)))
+        x = self.pool2(F.relu(self.conv2(x)))
+        x = x.flatten(1)
+        x = F.relu(self.fc1(x))
+        x = F.relu(self.fc2(x))
         return self.fc3(x)
 
 

@@ -78,7 +78,7 @@ FRAGMENTS = {
     },
     "MaxPool2d": {
         "loops": _MAX_LOOPS, "numpy": _MAX_NUMPY,
-        "cuda": {"y": ("best = select(wins, value, best)", "store_lanes(y + index, best)"),
+        "cuda": {"y": ("best = first ? value : select(stays, best, value)", "store_lanes(y + index, best)"),
                  "x": ("total += select(won",)},
     },
     "AdaptiveMaxPool2d": {"loops": _MAX_LOOPS, "numpy": _MAX_NUMPY},
