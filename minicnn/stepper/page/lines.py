@@ -78,8 +78,10 @@ FRAGMENTS = {
     },
     "MaxPool2d": {
         "loops": _MAX_LOOPS, "numpy": _MAX_NUMPY,
-        "cuda": {"y": ("best = first ? value : select(stays, best, value)", "store_lanes(y + index, best)"),
-                 "x": ("total += select(won",)},
+        "cuda": {
+            "y": ("best = first ? value : select(stays", "store_lanes(y + index, best)"),
+            "x": ("total += select(won",),
+        },
     },
     "AdaptiveMaxPool2d": {"loops": _MAX_LOOPS, "numpy": _MAX_NUMPY},
     "AvgPool2d": {
