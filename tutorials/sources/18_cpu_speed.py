@@ -369,13 +369,16 @@ for way, t in zip(WAYS, race(*(partial(conv, way) for way in WAYS))):
 # last of ResNet. `auto` is what minicnn takes:
 
 # %%
-from minicnn.backends.fast.convolution import ALGORITHMS, choose
+from minicnn.backends import drawing
 from minicnn.backends.geometry import Geometry
+from minicnn.ops.conv import Conv2d
+
+algorithms, float32 = drawing(Conv2d, "cpu").algorithms, np.dtype("float32")
 
 
 def allowed(way, geometry):
     """Whether an algorithm can compute a layer: Winograd's is for 3 x 3 with stride 1 alone."""
-    return way not in ALGORITHMS or not ALGORITHMS[way].rule(geometry, np.dtype("float32"))
+    return way not in algorithms.table or not algorithms.table[way].rule(geometry, float32)
 
 
 LAYERS = {  # name: (C, size, O, kernel, stride)
@@ -394,7 +397,7 @@ for name, (C, size, O, K, S) in LAYERS.items():
     with no_grad():
         best = dict(zip(ways, race(*(partial(layer, algorithm=way) for way in ways))))
     cells = [f"{1e3 * best[way]:11.2f}" if way in best else f"{'-':>11}" for way in (*WAYS, "auto")]
-    print(f"{name:22}" + "".join(cells), " ", choose(g, np.dtype("float32")))
+    print(f"{name:22}" + "".join(cells), " ", algorithms.choose(g, float32))
 
 # %% [markdown]
 # How does it choose? By shape alone, with a formula for what each would cost. It never measures:
@@ -403,8 +406,9 @@ for name, (C, size, O, K, S) in LAYERS.items():
 # %%
 from minicnn.backends.fast import convolution
 
-print(inspect.getsource(convolution.choose))
+print(inspect.getsource(convolution.Algorithms.choose))
 print(inspect.getsource(convolution.cost_of_tiled))
+print(inspect.getsource(convolution.WinogradCost))
 try:
     F.conv2d(numbers(1, 3, 32, 32), numbers(8, 3, 7, 7), algorithm="winograd4")
 except ValueError as error:
