@@ -177,8 +177,10 @@ print(f"line fit: time = {a:.2f} ms for each thousand million operations + {b:.2
 # The paper found the same on an NVIDIA TX1: time is, nearly, a straight line in operations. So a
 # count that costs nothing predicts what would take an afternoon to measure. But look at the points
 # off the line, too. Above it you will most likely find DenseNet, which joins and normalises after
-# every layer: that is moving, not multiplying. If two nets differ by less than a factor of two in
-# operations, measure before you decide.
+# every layer: that is moving, not multiplying. Below it are nets of large 3 x 3 convolutions, VGG
+# above all: minicnn does those by Winograd's algorithm ([18](18_cpu_speed.ipynb)), with fewer
+# multiplications than were counted. If two nets differ by less than a factor of two in operations,
+# measure before you decide.
 #
 # ## 4 A whole batch at once
 #
