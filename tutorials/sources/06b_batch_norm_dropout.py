@@ -85,8 +85,8 @@ minicnn.check(my_batch_norm)
 # Write g = γ dy for what arrives at x̂, and R for the number of values in a channel. Going through
 # all three ways, and adding up (try it with pencil and paper: it takes a page):
 #
-# $$dx = \frac{1}{\sqrt{\sigma^2 + \epsilon}} \Big( g - \text{mean}(g) - \hat x \cdot
-# \text{mean}(g \hat x) \Big)$$
+# $$dx = \frac{1}{\sqrt{\sigma^2 + \epsilon}} \left( g - \text{mean}(g) - \hat x \cdot
+# \text{mean}(g \hat x) \right)$$
 #
 # There is a simple way to read that. Shifting all values of a channel by the same amount changes
 # nothing, since the mean is taken off again. So dx must not contain a shift: its mean is 0. And

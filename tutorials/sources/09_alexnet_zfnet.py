@@ -160,7 +160,7 @@ print(f"CONV2 in one group: {whole.macs / 1e6:.0f} million multiplications, in t
 # In the eye, a cell that is strongly excited damps its neighbours. AlexNet imitates that *between
 # maps*. At each pixel, a number is divided by what its neighbouring maps have to say:
 #
-# $$y_c = x_c \Big(k + \frac{\alpha}{n} \sum_{c'} x_{c'}^2 \Big)^{-\beta}$$
+# $$y_c = x_c \left(k + \frac{\alpha}{n} \sum_{c'} x_{c'}^2 \right)^{-\beta}$$
 #
 # with the sum over the n = 5 maps around c (its own included), k = 2, β = 0.75. (The paper writes α
 # without the n and means 10⁻⁴. PyTorch, Caffe and minicnn divide by n, so there it is 5 · 10⁻⁴.)
