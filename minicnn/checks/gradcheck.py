@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -179,7 +180,7 @@ def _analytic(function, inputs, wanted, rng, replay):
 
 def _directions(shape, max_coordinates, directions, rng):
     """(label, direction) pairs: every coordinate of a small array, random ones of a large array."""
-    if int(np.prod(shape)) <= max_coordinates:
+    if prod(shape) <= max_coordinates:
         for index in np.ndindex(shape):
             direction = np.zeros(shape)
             direction[index] = 1

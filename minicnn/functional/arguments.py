@@ -17,8 +17,10 @@ def as_pair(name: str, argument: str, value, least: int) -> tuple[int, int]:
     """An int or a pair of ints, each at least `least`, as a pair (for H, for W)."""
     if type(value) is int and value >= least:  # as nearly always: ten times as quick
         return value, value
-    if type(value) is tuple and list(map(type, value)) == [int, int] and min(value) >= least:
-        return value
+    if type(value) is tuple and len(value) == 2:
+        a, b = value
+        if type(a) is type(b) is int and a >= least and b >= least:
+            return value
     rule = f"expects an int or a pair of ints (for H, for W), each at least {least}"
     values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if any(isinstance(v, bool) or not hasattr(v, "__index__") for v in values):
@@ -42,8 +44,9 @@ def as_images(name, value) -> Tensor:
 
 def check_same_dtype(name, x, **others):
     """Raise unless the tensors share x's dtype."""
+    dtype = x._data.dtype
     for argument, t in others.items():
-        if t is not None and t.dtype != x.dtype:
+        if t is not None and t._data.dtype != dtype:
             raise TypeError(
                 f"{name}: input is {x.dtype} but {argument} is {t.dtype}; they must be equal: "
                 f"convert one with .to(np.{x.dtype})"

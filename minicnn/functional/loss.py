@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from math import prod
 
 import numpy as np
 
@@ -225,7 +226,7 @@ def _rows(x):
     if x.ndim == 1:
         return x.reshape(1, -1)
     N, K, *sizes = x.shape
-    pixels = int(np.prod(sizes))
+    pixels = prod(sizes)
     return x.reshape(N, K, pixels).permute(0, 2, 1).reshape(N * pixels, K)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from math import prod
 
 import numpy as np
 
@@ -94,7 +95,7 @@ class Mean(Function):
 
     def backward(self, dy):
         shape = self.shapes[0]
-        count = int(np.prod([shape[k] for k in self.dims]))
+        count = prod([shape[k] for k in self.dims])
         return xp(dy).broadcast_to(_keep_dims(dy, shape, self.dims) / count, shape)
 
 
@@ -173,7 +174,7 @@ def reshape(x: Tensor, *shape) -> Tensor:
     """
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         shape = tuple(shape[0])
-    known = int(np.prod([n for n in shape if n != -1]))
+    known = prod([n for n in shape if n != -1])
     holes = sum(n == -1 for n in shape)
     if holes > 1 or any(n < -1 for n in shape):
         raise ValueError(f"reshape: sizes must be 0 or more, at most one -1, but got {shape}")
@@ -198,7 +199,7 @@ def flatten(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         raise ValueError(
             f"flatten: start_dim {start_dim} lies behind end_dim {end_dim} for shape {x.shape}"
         )
-    middle = int(np.prod(x.shape[start : end + 1]))
+    middle = prod(x.shape[start : end + 1])
     return x.reshape(*x.shape[:start], middle, *x.shape[end + 1 :])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from minicnn.backends import device_of, to_device
@@ -27,7 +29,7 @@ MOVES = {  # what the operation does to an array of element numbers
 def moved_from(step):
     """For each element of y, the (flat) place in x it came from; -1 for none."""
     shape = step.op.shapes[0]
-    ids = np.arange(int(np.prod(shape))).reshape(shape)
+    ids = np.arange(prod(shape)).reshape(shape)
     if step.operation == "Pad":
         for axis, source, inside in step.op.axes(shape):
             ids = ids.take(source, axis=axis)
@@ -89,7 +91,7 @@ def reduced_dx(step, *index):
     place = tuple(
         0 if d in dims else k for d, k in enumerate(index) if op.keepdim or d not in dims
     )
-    count = int(np.prod([op.shapes[0][d] for d in dims])) if step.operation == "Mean" else None
+    count = prod([op.shapes[0][d] for d in dims]) if step.operation == "Mean" else None
     dy = np.asarray(step.dy[place])
     return add_up(dy, divisor=count) | {
         "formula": at("dy", place) + (f" / {count}" if count else ""),

@@ -134,7 +134,7 @@ class ReLU6(_Through, activation.ReLU6):
 # ---------------------------------------------------------------------------
 # Batch normalization: a CPU's thread has its columns' rows to itself
 # ---------------------------------------------------------------------------
-PART = 2**17  # bytes of the rows of a part
+PART = 2**16  # bytes of the rows of a part: columns by columns, they are still in the cache
 
 
 def parts_of(kernel, x, width, args):

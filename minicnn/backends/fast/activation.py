@@ -61,7 +61,11 @@ class ReLU6(ReLU):
 def in_pieces(array, function):
     """Call function(worker, slice) for pieces of a flat array that stay in the cache."""
     parts = even(len(array), CHUNK // array.itemsize)
-    run(lambda worker, k: function(worker, parts[k]), len(parts), len(array) > ELEMENTS)
+    if len(array) > ELEMENTS:
+        run(lambda worker, k: function(worker, parts[k]), len(parts))
+    else:
+        for part in parts:
+            function(0, part)
 
 
 OPERATIONS = (ReLU, ReLU6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -18,7 +20,7 @@ def batch_norm(draw, dtype=np.float64, training=True):
     """
     C = draw(st.integers(1, 4))
     size = draw(st.lists(st.integers(1, 4), max_size=2))
-    least = 2 if training and np.prod(size) == 1 else 1
+    least = 2 if training and prod(size) == 1 else 1
     x = draw(arrays((draw(st.integers(least, 4)), C, *size), dtype, distinct=True))
     x *= 16  # in place: the memory order stays
     running = (None, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from math import prod
 
 import numpy as np
 
@@ -99,5 +100,5 @@ class Arrays:
         cells = 1
         for n in array.shape[-2:]:
             cells *= min(n, SIDE)
-        maps = min(MAPS, int(np.prod(array.shape[:-2])))
+        maps = min(MAPS, prod(array.shape[:-2]))
         return 4 * cells * maps // 3 + 300

@@ -14,6 +14,8 @@ evenly, is what a search must beat: Li and Talwalkar, 2019.
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from minicnn import Tensor, nn, optim
@@ -274,7 +276,7 @@ EXPERIMENTS = [
         "Does an LSTM that is rewarded for good cells (REINFORCE) find better ones than chance, "
         "with as many tries?",
         f"Digits of 8x8 pixels. A cell has {NODES} nodes of {len(OPERATIONS)} kinds, each on the "
-        f"cell's input or an earlier node: {int(np.prod(CHOICES))} cells. Reward: accuracy on "
+        f"cell's input or an earlier node: {prod(CHOICES)} cells. Reward: accuracy on "
         f"{HELD_BACK} digits held back, after two epochs of 1,000 others (Adam, lr 0.02 along a "
         f"cosine, batch 50), from the same first weights for all cells. Each search proposes "
         f"{PROPOSALS} cells; the best is trained for 20 epochs on all 1,437 training digits, and "
