@@ -6,6 +6,7 @@
 2. The most memory that a process of its own needs for each.
 3. ResNet-18 by batch size, and by the number of threads.
 4. The convolution layers of four nets, forward and both gradients.
+5. What the tape adds to an operation on tiny arrays.
 
 Peers are PyTorch in its two memory layouts, eager, at the same number of threads; and for the nets
 minicnn without a C++ compiler, NumPy alone. Each runs in a
@@ -44,6 +45,7 @@ def main(argv=None) -> int:
     options = arguments(argv)
     clock = common.Clock(60 * options.minutes)
     result = {"machine": machine(options), "not_run": [], "nets": [], "scaling": [], "layers": []}
+    result["overhead"] = overhead(options)
     for net in NETS:
         if not options.nets or net.name in options.nets:
             result["nets"] += measure_net(net, options, clock, result["not_run"])
@@ -190,6 +192,16 @@ def memory(net, mode, options) -> dict:
         with Worker(peer, options.threads, options.backend) as process:
             found[peer] = process(worker.memory, net, mode, 3)
     return found
+
+
+def overhead(options) -> list[dict]:
+    """What the tape adds to an operation, and PyTorch's whole call, in microseconds."""
+    with workers(1, options.backend, PEERS[:2]) as team:
+        ours, theirs = (team[name](worker.overhead) for name in PEERS[:2])
+    return [
+        {"operation": name, "whole_us": whole, "tape_us": tape, "pytorch_us": theirs[name]}
+        for name, (whole, tape) in ours.items()
+    ]
 
 
 # ---------------------------------------------------------------------------

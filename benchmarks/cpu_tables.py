@@ -97,6 +97,16 @@ def layers_table(result):
     return markdown(["net", "layers", *dict.fromkeys(row["direction"] for row in rows)], body)
 
 
+def overhead_table(result):
+    """A line an operation, in microseconds."""
+    body = [
+        [row["operation"], *(f"{row[key]:.0f}" for key in ("whole_us", "tape_us", "pytorch_us"))]
+        for row in result["overhead"]
+    ]
+    head = ["operation", "whole call, us", "of it tape and checks", "PyTorch's whole call"]
+    return markdown(head, body)
+
+
 def sections(result):
     """(heading, table) for each part that was measured."""
     m = result["machine"]
@@ -113,6 +123,10 @@ def sections(result):
             yield f"{result['scaling'][0]['net']}, {words}", scaling_table(result, mode)
     if result["layers"]:
         yield "Convolution layers: the better of PyTorch's times over ours", layers_table(result)
+    if result.get("overhead"):
+        yield "Operations on tiny arrays (4 channels of 6x6 pixels), one thread", (
+            overhead_table(result)
+        )
 
 
 def report(result) -> str:

@@ -194,6 +194,13 @@ def build(net, batch):
     _peer.build(net, x, random.integers(0, net.classes, batch))
 
 
+def overhead():
+    """What `benchmarks.overhead` finds of this peer."""
+    from benchmarks import overhead
+
+    return overhead.ours() if isinstance(_peer, Ours) else overhead.pytorch()
+
+
 def prepare(what):
     """Make "train" or "infer" what `times` runs."""
     global _call

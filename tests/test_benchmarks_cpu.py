@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from benchmarks import common, cpu, cpu_tables, tables, worker
+from benchmarks import common, cpu, cpu_tables, overhead, tables, worker
 from benchmarks.nets import BY_NAME, NETS
 from minicnn import Tensor, analysis, nn, no_grad, use_backend
 from minicnn import functional as F
@@ -73,6 +73,35 @@ def test_layers_and_scaling_have_tables():
     report = cpu_tables.report(result(layers=[layer], scaling=[scaled]))
     assert "| vgg16 | 1 | 2.00 |" in report and "| all | 1 | 2.00 |" in report
     assert "| 4 | 2 | 0.5 | 1 | 2 | 2.00 |" in report
+
+
+# ---------------------------------------------------------------------------
+# What the tape adds
+# ---------------------------------------------------------------------------
+@pytest.mark.parametrize("name", overhead.CASES)
+def test_both_libraries_are_asked_for_the_same(name):
+    torch = pytest.importorskip("torch")
+    ours = overhead.CASES[name](F, overhead.tensors(Tensor, Tensor))
+    theirs = overhead.CASES[name](
+        torch.nn.functional, overhead.tensors(torch.from_numpy, torch.from_numpy)
+    )
+    assert ours.shape == tuple(theirs.shape)
+    if name != "dropout":
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_tape_has_a_part_of_the_call_and_the_operation_is_left_as_it_was(monkeypatch):
+    monkeypatch.setattr(overhead, "CALLS", 3)
+    kind = type(F.relu(Tensor([1.0], requires_grad=True))._entry)
+    forward, threads = kind.forward, minicnn.get_num_threads()
+    try:
+        found = overhead.ours()
+    finally:
+        minicnn.set_num_threads(threads)
+    assert found.keys() == overhead.CASES.keys() and kind.forward is forward
+    assert all(0 < tape < whole for whole, tape in found.values())
+    rows = [{"operation": "relu", "whole_us": 10.4, "tape_us": 8.2, "pytorch_us": 3.0}]
+    assert "| relu | 10 | 8 | 3 |" in cpu_tables.report(result(overhead=rows))
 
 
 def test_a_cpu_result_does_not_become_the_gpus(tmp_path):
