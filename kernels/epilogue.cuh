@@ -44,14 +44,13 @@ __device__ __forceinline__ Lanes finished(Lanes z, const real* add, long long i,
     return activate(add ? z + load_lanes(add + i) : z, activation);
 }
 
-// The gradient of z from dy, that of y = activation(z), for those whose slope follows from y: it
-// passes where 0 < y, and y < 6.
-__device__ __forceinline__ Lanes through(Lanes dy, const real* y, long long i, int activation)
+// The gradient of z from dy, that of y = activation(z), for those whose slope follows from y, or
+// from z: it passes where 0 < y, and y < 6.
+__device__ __forceinline__ Lanes through(Lanes dy, Lanes y, int activation)
 {
     if (activation == ACTIVATION_NONE) return dy;
-    Lanes here = load_lanes(y + i);
-    Lanes kept = select(here > 0, dy, Lanes(0));
-    return activation == ACTIVATION_RELU6 ? select(here < 6, kept, Lanes(0)) : kept;
+    Lanes kept = select(y > 0, dy, Lanes(0));
+    return activation == ACTIVATION_RELU6 ? select(y < 6, kept, Lanes(0)) : kept;
 }
 
 // finished() for kernels with dozens of sums in a thread: unrolled, their code would hold every

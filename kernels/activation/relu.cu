@@ -17,7 +17,8 @@ extern "C" __global__ void __launch_bounds__(256)
 relu_backward(const real* dy, const real* y, real* dx, long long elements)
 {
     long long i = thread_index() * LANES;
-    if (i < elements) store_lanes(dx + i, through(load_lanes(dy + i), y, i, ACTIVATION_RELU));
+    if (i >= elements) return;
+    store_lanes(dx + i, through(load_lanes(dy + i), load_lanes(y + i), ACTIVATION_RELU));
 }
 
 // y = min(max(x, 0), 6); the slope is 1 where 0 < x < 6, which is where 0 < y < 6.
@@ -32,5 +33,6 @@ extern "C" __global__ void __launch_bounds__(256)
 relu6_backward(const real* dy, const real* y, real* dx, long long elements)
 {
     long long i = thread_index() * LANES;
-    if (i < elements) store_lanes(dx + i, through(load_lanes(dy + i), y, i, ACTIVATION_RELU6));
+    if (i >= elements) return;
+    store_lanes(dx + i, through(load_lanes(dy + i), load_lanes(y + i), ACTIVATION_RELU6));
 }

@@ -17,8 +17,10 @@
 //   so that m is not rounded to the few digits that a large mean leaves.
 // apply: a thread per LANES numbers; x (and add) read, y written (what belongs to a channel stays in
 //   the cache).
-// Below, dz is the gradient of w xhat + b + add: dy where the activation let it through, which y
-// tells for ReLU and ReLU6. For others, their own kernel has been there before, and y is null.
+// Below, dz is the gradient of w xhat + b + add: dy where the activation let it through. For ReLU and
+// ReLU6 y tells where; without add, y is null, and w xhat + b itself, computed again, tells it: that
+// costs nothing, where y would be one more array to read. For other activations, their own kernel
+// has been there before.
 // sums: sum of dz and sum of dz xhat, the gradients of b and w; two numbers (three with y) read a
 //   thread and row.
 // gradient: dx = w / sqrt(var + eps) (dz - (sum dz + xhat sum dz xhat) / R), a thread per LANES
@@ -86,41 +88,57 @@ moments_parts(const real* x, real* parts, long long R, int C)
     store_lanes(part + 2 * C, mine.Q);
 }
 
-// 1 / sqrt(var + eps) of the channels from c on.
-__device__ __forceinline__ Lanes factor_of(const real* moments, int c, int C, real eps)
+// What belongs to the channels from c on.
+struct Channels {
+    Lanes mean, factor, w, b;
+
+    __device__ __forceinline__ Lanes xhat(Lanes x) const { return (x - mean) * factor; }
+    __device__ __forceinline__ Lanes z(Lanes x) const { return xhat(x) * w + b; }
+};
+
+// factor is 1 / sqrt(var + eps); w and b may be null: 1 and 0.
+__device__ __forceinline__ Channels channels(const real* moments, const real* w, const real* b,
+                                             int c, int C, real eps)
 {
-    return 1 / sqrt(load_lanes(moments + C + c) + eps);
+    return {load_lanes(moments + c), 1 / sqrt(load_lanes(moments + C + c) + eps),
+            w ? load_lanes(w + c) : Lanes(1), b ? load_lanes(b + c) : Lanes(0)};
 }
 
-// w, b and add may be null: 1, 0 and 0.
+// add may be null: 0.
 extern "C" __global__ void __launch_bounds__(256)
 batch_norm_apply(const real* x, const real* moments, const real* w, const real* b, const real* add,
                  real* y, long long elements, int C, real eps, int activation)
 {
     long long i = thread_index() * LANES;
     if (i >= elements) return;
-    int c = i % C;
-    Lanes z = (load_lanes(x + i) - load_lanes(moments + c)) * factor_of(moments, c, C, eps);
-    if (w) z = z * load_lanes(w + c);
-    if (b) z += load_lanes(b + c);
-    store_lanes(y + i, finished(z, add, i, activation));
+    Channels of = channels(moments, w, b, i % C, C, eps);
+    store_lanes(y + i, finished(of.z(load_lanes(x + i)), add, i, activation));
+}
+
+// dz of LANES numbers from dy, x and, unless it is null, y.
+__device__ __forceinline__ Lanes gradient_of_z(const real* dy, const real* y, Lanes x, long long i,
+                                               const Channels& of, int activation)
+{
+    return through(load_lanes(dy + i), y ? load_lanes(y + i) : of.z(x), activation);
 }
 
 // parts (P, 2, C).
 extern "C" __global__ void __launch_bounds__(COLUMNS * ROWS)
-batch_norm_sums_parts(const real* dy, const real* y, const real* x, const real* moments, real eps,
-                      int activation, real* parts, long long R, int C)
+batch_norm_sums_parts(const real* dy, const real* y, const real* x, const real* moments,
+                      const real* w, const real* b, real eps, int activation, real* parts,
+                      long long R, int C)
 {
     int lane = threadIdx.x, row = threadIdx.y, c = (blockIdx.x * COLUMNS + lane) * LANES;
     PART_OF_ROWS(R)
 
     Lanes sum = 0, sum_xhat = 0;
     if (c < C) {
-        Lanes mean = load_lanes(moments + c), factor = factor_of(moments, c, C, eps);
+        Channels of = channels(moments, w, b, c, C, eps);
         for (long long r = first + row; r < last; r += ROWS) {
-            Lanes dz = through(load_lanes(dy + r * C + c), y, r * C + c, activation);
+            Lanes here = load_lanes(x + r * C + c);
+            Lanes dz = gradient_of_z(dy, y, here, r * C + c, of, activation);
             sum += dz;
-            sum_xhat += dz * ((load_lanes(x + r * C + c) - mean) * factor);
+            sum_xhat += dz * of.xhat(here);
         }
     }
 #if ROWS > 1
@@ -141,24 +159,20 @@ batch_norm_sums_parts(const real* dy, const real* y, const real* x, const real* 
     store_lanes(part + C, sum_xhat);
 }
 
-// w may be null: 1. dz may be null: then it is not written.
+// dz may be null: then it is not written.
 extern "C" __global__ void __launch_bounds__(256)
 batch_norm_gradient(const real* dy, const real* y, const real* x, const real* moments,
-                    const real* sums, const real* w, real* dx, real* dz, long long R, int C,
-                    real eps, int activation, int training)
+                    const real* w, const real* b, const real* sums, real* dx, real* dz,
+                    long long R, int C, real eps, int activation, int training)
 {
     long long i = thread_index() * LANES;
     if (i >= R * C) return;
     int c = i % C;
-    Lanes factor = factor_of(moments, c, C, eps);
-    Lanes g = through(load_lanes(dy + i), y, i, activation);
+    Channels of = channels(moments, w, b, c, C, eps);
+    Lanes here = load_lanes(x + i), g = gradient_of_z(dy, y, here, i, of, activation);
     if (dz) store_lanes(dz + i, g);
-    if (training) {
-        Lanes xhat = (load_lanes(x + i) - load_lanes(moments + c)) * factor;
-        g -= (load_lanes(sums + c) + xhat * load_lanes(sums + C + c)) / R;
-    }
-    if (w) g = g * load_lanes(w + c);
-    store_lanes(dx + i, g * factor);
+    if (training) g -= (load_lanes(sums + c) + of.xhat(here) * load_lanes(sums + C + c)) / R;
+    store_lanes(dx + i, g * of.w * of.factor);
 }
 
 #if LANES == 1  // a warp joins the parts

@@ -20,7 +20,7 @@ THREADS = 256  # of a block, for kernels with one thread per element
 PLAIN_SHARED = 48 * 1024  # bytes of shared memory that a kernel gets without asking for more
 
 
-def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=()):
+def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=(), work=None):
     """Run kernel `name` of `kernels/<file>` with `real` meaning `dtype`.
 
     Parameters
@@ -35,6 +35,9 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=()):
         Dynamic shared memory in bytes.
     defines : tuple of (str, int or str)
         More macros, such as tile sizes: `(("BM", 64), ("BN", 64))`.
+    work : int, optional
+        On how many numbers the threads work, if it is not one (or LANES) each: a CPU's workers
+        share what is worth it.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=()):
     if _compiled_for_speed.get():
         from minicnn.backends.fast.workers import run
 
-        native(file, name, defines)(grid, block, args, run)
+        native(file, name, defines)(grid, block, args, run, work)
     elif xp(args[0]) is np:
         kernel = _emulated(file, name, _real(dtype), defines)
         kernel(grid, block, args, shared_mem=shared_mem)

@@ -18,7 +18,7 @@ import numpy as np
 from .launch import Source, _cell_format, _read
 from .signature import Parameter, parse_signature
 
-WORTH_SHARING = 2**14  # threads times lanes that a launch has for several workers to share it
+WORTH_SHARING = 2**18  # numbers that a launch works on for several workers to share it
 PIECES = 16  # that the blocks of a launch are shared out in
 
 
@@ -44,8 +44,10 @@ class NativeKernel:
         self._run.restype = None
         self._cells = struct.Struct("=" + "".join(map(_cell_format, parameters)) + "6I")
 
-    def __call__(self, grid, block, args, run=None) -> None:
-        """Run all threads; blocks in any order, `parallel` if there is enough work.
+    def __call__(self, grid, block, args, run=None, work=None) -> None:
+        """Run all threads, blocks in any order; by `run` if there is enough work.
+
+        `work` says on how many numbers; it is threads times lanes unless it is given.
 
         Raises
         ------
@@ -59,7 +61,8 @@ class NativeKernel:
         blocks, threads = prod(grid), prod(block)
         sizes = (*grid, *(1,) * (3 - len(grid)), *block, *(1,) * (3 - len(block)))
         cells = self._cells.pack(*values, *sizes)
-        if run is None or blocks * threads * self.lanes <= WORTH_SHARING:
+        work = work or blocks * threads * self.lanes
+        if run is None or work <= WORTH_SHARING:
             self._run(cells, 0, blocks)
             return
         pieces = min(blocks, PIECES)

@@ -26,7 +26,7 @@ from minicnn.backends.fast import activation, convolution, ending, memory
 from minicnn.backends.fast import conv as fast_conv
 from minicnn.backends.fast.activation import SMALL
 from minicnn.backends.fast.rows import flat
-from minicnn.backends.launch import compiled_for_speed, lanes_of, launch, launch_each
+from minicnn.backends.launch import MOST_LANES, compiled_for_speed, lanes_of, launch, launch_each
 
 
 def can_compile() -> bool:
@@ -134,17 +134,20 @@ class ReLU6(_Through, activation.ReLU6):
 # ---------------------------------------------------------------------------
 # Batch normalization: a CPU's thread has its columns' rows to itself
 # ---------------------------------------------------------------------------
-PART = 2**16  # bytes of the rows of a part: columns by columns, they are still in the cache
+PART = 2**17  # bytes of the rows of a part
+CACHED = 2**22  # bytes of an array that may still be in the cache
+WIDEST = 96  # lanes to read a larger one with: in memory's order, or nearly so
 
 
 def parts_of(kernel, x, width, args):
     """Sums over parts of the rows of x (R, C), `width` numbers a channel: (P, width, C)."""
     R, C = x.shape
     P = min(max(R * C * x.itemsize // PART, 1), normalization.MOST_PARTS)
-    lanes, parts = lanes_of(C), memory.empty((P, width, C), x.dtype)
+    lanes = lanes_of(C, MOST_LANES if x.nbytes <= CACHED else WIDEST)
+    parts = memory.empty((P, width, C), x.dtype)
     launch(
         normalization.FILE, f"{kernel}_parts", (C // lanes, P), (1, 1), (*args, parts, R, C),
-        dtype=x.dtype, defines=(("LANES", lanes),),
+        dtype=x.dtype, defines=(("LANES", lanes),), work=x.size // 2,
     )  # fmt: skip
     return parts
 
@@ -156,11 +159,14 @@ class Moments(Compiled, normalization.Moments):
 
     @staticmethod
     def joined(parts, x):
-        n, mean, Q = parts.astype(np.float64).transpose(1, 0, 2)
-        R = n.sum(axis=0)
-        centre = (n * mean).sum(axis=0) / R
-        Q = (Q + n * (mean - centre) ** 2).sum(axis=0)
-        return np.stack([x[0] + centre, Q / R]).astype(x.dtype)
+        n, mean = parts[:, 0, 0].astype(np.float64), parts[:, 1].astype(np.float64)
+        centre = n @ mean / len(x)
+        mean -= centre
+        Q = parts[:, 2].sum(axis=0, dtype=np.float64) + n @ (mean * mean)
+        moments = np.empty((2, x.shape[1]), x.dtype)
+        np.add(x[0], centre, out=moments[0], casting="same_kind")
+        np.divide(Q, len(x), out=moments[1], casting="same_kind")
+        return moments
 
 
 class BatchNorm(Ends, normalization.BatchNorm):

@@ -55,25 +55,28 @@ class BatchNorm(InKernel):
         w, b = (None if t is None else xp(x).ascontiguousarray(t) for t in (w, b))
         add = None if add is None else contiguous_rows(add)
         y = empty(x, rows_of_x.shape, x.dtype)
-        self.save(rows_of_x, moments, w)
+        self.save(rows_of_x, moments, w, b)
         numbers = (y.size, y.shape[1], x.dtype.type(self.eps), CODES[self.in_kernel])
         args = (rows_of_x, moments, w, b, add, y, *numbers)
         launch_each(FILE, "batch_norm_apply", y.size, args, dtype=x.dtype, channels=y.shape[1])
-        return self.finish(from_rows(y, x.shape))
+        return self.finish(from_rows(y, x.shape), keep=add is not None)
 
     def backward(self, dy):
-        x, moments, w, *kept = self.saved
+        x, moments, w, b, *kept = self.saved
         y, dz, code, eps = None, None, CODES[None], x.dtype.type(self.eps)
         if self.activation in FROM_OUTPUT:
-            y, code = contiguous_rows(kept[0]), CODES[self.activation]
+            code = CODES[self.activation]
+            if kept:
+                y = contiguous_rows(kept[0])
             dz = empty(dy, x.shape, dy.dtype) if self.needs[4] else None
         else:
             dy = self.back_to_z(dy, kept)
         dys = contiguous_rows(dy)
-        parts = self.parts_of("batch_norm_sums", x, 2, (dys, y, x, moments, eps, code))
+        parts = self.parts_of("batch_norm_sums", x, 2, (dys, y, x, moments, w, b, eps, code))
         sums = self.joined(parts)
         dx = empty(dy, dys.shape, dy.dtype)
-        args = (dys, y, x, moments, sums, w, dx, dz, *dys.shape, eps, code, int(self.training))
+        numbers = (*dys.shape, eps, code, int(self.training))
+        args = (dys, y, x, moments, w, b, sums, dx, dz, *numbers)
         launch_each(FILE, "batch_norm_gradient", dx.size, args, dtype=dx.dtype,
                     channels=dx.shape[1])  # fmt: skip
         dadd = dy if dz is None else from_rows(dz, dy.shape)
