@@ -58,8 +58,9 @@ assert widths == [3, 5, 7, 5, 7]
 #
 # If they see the same, which is cheaper? A 5 × 5 filter has 25 weights, two 3 × 3 have 18. With C
 # channels in and out, three 3 × 3 need 27C² and one 7 × 7 needs 49C². And the stack has a ReLU
-# between its layers, so it can tell more things apart. Fewer weights, same view, more bends: that
-# argument is VGG's, and hardly a net since has used anything else.
+# between its layers, so it can tell more things apart. Fewer weights, the same view, more ReLUs:
+# that argument is VGG's. In most nets since then no filter is larger than 3 × 3, but for the first.
+%%%%
 
 # %%
 def stack(C, *kernels):
@@ -143,7 +144,8 @@ for layer in layers:
     if high - low > 30:
         ax.text(low + 2, low + 3, f"{field.size[0]}", fontsize=9, va="top", color="#0f766e")
     print(f"{layer:12} sees {field.size[0]:3} pixels, from row {low} to {high - 1}")
-ax.set(xlim=(0, 224), ylim=(224, 0), aspect="equal", title="VGG-16: what middle units see")
+ax.set(xlim=(0, 224), ylim=(224, 0), aspect="equal", xlabel="pixels")
+ax.set_title("VGG-16: what middle units see", fontsize=10)
 plt.show()
 
 # %% [markdown]
@@ -186,14 +188,16 @@ for depth, color in ((2, "#c9cdd2"), (5, "#7fb5ae"), (10, "#0f766e"), (20, "#134
     inside = (np.cumsum(order) < 0.95 * f.sum()).mean()
     print(f"{depth:2} layers: 95% of the influence comes from {inside:.0%} of the field's pixels")
 axes[0].set_title("influence along a row", fontsize=10)
+axes[0].set_xlabel("pixels from the middle")
 axes[0].legend(frameon=False, fontsize=8)
 axes[1].imshow(field_of(*[3] * 20, size=41), cmap="magma")
-axes[1].set_title("20 layers of 3 x 3", fontsize=10)
+axes[1].set_title("20 layers of 3 x 3: the field, 41 x 41", fontsize=10)
 _ = axes[1].axis("off")
 
 # %% [markdown]
-# That is why nets have formal fields larger than their images, and why dilated convolutions and
-# pooling are used where the wide view matters, as in segmentation. (Here all weights are equal.
+# That is why nets have fields, by the formula, larger than their images. Where a wide view matters,
+# as in segmentation, pooling and *dilated* convolutions are used (their filters look at every
+# second or fourth pixel, so they see further with as many weights). (Here all weights are equal.
 # Training changes the shape; with random weights the bell stays, on average.)
 #
 # ## What you have seen
