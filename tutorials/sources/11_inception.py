@@ -9,8 +9,8 @@
 # stacked; squeeze it with 1 × 1 convolutions; and check half a dozen printed claims about
 # GoogLeNet, most of which do not survive.
 #
-# **You need** [02](02_convolution.ipynb) and [07](07_vgg16.ipynb). No exercise that marks itself,
-# but four to do on paper; twenty minutes.
+# **You need** [02](02_convolution.ipynb) and [07](07_vgg16.ipynb). No function to write, but four
+# questions to answer on paper; twenty minutes.
 
 # %%
 import inspect
@@ -59,7 +59,8 @@ print(inspect.getsource(NaiveInception.__init__))
 print(inspect.getsource(Branches.forward))
 
 # %% [markdown]
-# **Count the values, too.** A lecture says the output has "529k" of them.
+# **Count the values, too.** A lecture says the output has "529k" of them. That is a slip: 28 · 28 ·
+# 672, rounded, is 527k.
 
 # %%
 C, H, W = naive.rows[-1].shape
@@ -187,8 +188,10 @@ for claim, counted in (
     print(f"{claim:38} {counted}")
 
 # %% [markdown]
-# Why do they differ? With 5 million, 12 times is right: AlexNet's 61 million / 5. So one round
-# figure, once printed, made the others.
+# Why do they differ? With 5 million, 12 times is right, AlexNet's 61 million / 5, and so is 27,
+# VGG-16's 138 million / 5. So one round figure, once printed, made the others. As to the layers:
+# the paper says 22 with weights, or 27 with the poolings. And it took away the *large* dense
+# layers, not the last one.
 #
 # Another one: "Inception-v4 = ResNet + Inception". That is *Inception-ResNet*. Version 4 has no
 # shortcut at all; count the additions:
