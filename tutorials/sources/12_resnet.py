@@ -9,7 +9,7 @@
 # in training; build the block that starts as a copy; and count what a bottleneck saves.
 #
 # **You need** [02](02_convolution.ipynb), [04](04_autograd.ipynb), [07](07_vgg16.ipynb); twenty
-# minutes. Questions to answer on paper, no function to write.
+# minutes. No function to write, but a question to answer on paper.
 
 # %%
 import inspect
@@ -58,9 +58,11 @@ print("3 layers and 23 layers give the same scores:", same)
 assert same
 
 # %% [markdown]
-# So the deep net *can* be as good: the solution exists. On CIFAR-10 the trained plain-56 is worse
-# than plain-20 all the same, on its own training images. The optimiser does not find what we have
-# just written down in three lines. That is called **degradation**.
+# So the deep net *can* be as good: the solution exists. In the paper, on CIFAR-10, the trained
+# plain net of 56 layers is worse than the one of 20 all the same, on its own training images [P].
+# The optimiser does not find what we have just written down in a few lines. That is called
+# **degradation**. (It is not measured in this notebook; `minicnn experiment degradation` trains
+# plain and residual nets of both depths, and takes long.)
 #
 # ## 2 Why is the copy so hard to find?
 #
@@ -94,12 +96,13 @@ for ax, (title, depth, shortcut) in zip(axes, nets):
     ax.plot(np.linspace(-2, 2, len(g)), g / np.abs(g).max(), color="#0f766e", lw=0.9)
     ax.set(title=title, xlabel="x", yticks=[])
     ax.title.set_fontsize(10)
+axes[0].set_ylabel("slope dy/dx")
 
 # %% [markdown]
-# The slope of a shallow net changes step by step. That of a deep plain one looks like noise: a
-# little further on it may say the opposite. With shortcuts the calm is back. As a number: how much
-# is the slope at one x like that of the fourth point beside it? (Correlation, mean of eight random
-# nets.)
+# The slope of a shallow net goes up and down slowly. That of a deep plain one looks like noise: a
+# little further on it may say the opposite. With shortcuts most of the calm is back. As a number:
+# how much is the slope at one x like the slope four points further on? (Their correlation, which is
+# 1 for the same and 0 for no likeness; the mean of eight random nets.)
 
 
 # %%
@@ -118,14 +121,16 @@ for shortcut in (False, True):
 assert found[False, 50] < 0.5 < found[True, 50]
 
 # %% [markdown]
-# In a plain net it falls with every layer. Its gradient is there, but a step along it leads
+# The deeper the plain net, the lower it is. Its gradient is there, but a step along it leads
 # somewhere else than it promised. (Here without batch normalisation, on one number; the paper shows
 # the same for convolutional nets with it.)
 #
 # ## 3 One plus sign
 #
 # He, Zhang, Ren and Sun let the layers learn a *difference*: y = x + f(x). If the best thing to do
-# is nothing, f has to become 0, and weights find 0 easily. The code, with the plus sign in it:
+# is nothing, f has to become 0, and weights find 0 easily. The code, with the plus sign in its last
+# line. (Where there is no shortcut, it is a block of a plain net. `downsample` is a 1 × 1
+# convolution for the few blocks whose output has another size than x.)
 
 # %%
 print(inspect.getsource(BasicBlock.forward))
@@ -143,10 +148,11 @@ with no_grad():
     print("output = input, bit for bit:", np.array_equal(block(Tensor(x)).numpy(), x))
 
 # %% [markdown]
-# **And backward?** dy goes to both terms of a sum. So through the shortcut it arrives at x as it
-# is, whatever f does: a way back without a single multiplication, through all blocks. Let us
-# measure how much of the gradient arrives at the image of a net before training, plain and
-# residual, layer by layer the same otherwise (He et al.'s nets for CIFAR):
+# **And backward?** dy goes to both terms of a sum. So the shortcut hands it to x as it is, whatever
+# f does: a way back without any weights. (Only the ReLU behind the sum stops some of it;
+# [13](13_after_resnet.ipynb) moves that ReLU.) Let us measure how much of the gradient arrives at
+# the image of a net before training, plain and residual, layer by layer the same otherwise (He et
+# al.'s nets for CIFAR):
 
 # %%
 rng = np.random.default_rng(0)
@@ -166,8 +172,8 @@ assert arrived["resnet", 56] < 10 * arrived["resnet", 20]
 
 # %% [markdown]
 # So the old explanation, that gradients *vanish* in deep nets, does not survive here: with batch
-# norm in every layer, the plain net's gradient has grown by some hundred times from 20 layers to
-# 56, and the residual net's hardly at all. It is not too small, it is unsteady.
+# norm in every layer, the plain net's gradient is hundreds of times larger with 56 layers than with
+# 20, the residual net's only a few times. It is not too small, it is unsteady.
 #
 # ## 4 The family
 #
@@ -195,17 +201,18 @@ counted = [k for k, p in net.named_parameters() if p.ndim > 1 and "downsample" n
 print("ResNet-34's layers with weights, shortcuts aside:", len(counted), "(a text has 35)")
 
 # %% [markdown]
-# ResNet-50 has more layers than ResNet-34, more channels, and hardly more multiplications. How?
+# ResNet-50 has more layers than ResNet-34, more channels, and few more multiplications. How?
 #
 # **The bottleneck.** At 256 channels, two 3 × 3 need 2 · 9 · 256² weights. The bottleneck squeezes
 # to 64 with a 1 × 1, does its 3 × 3 there, and comes back with another 1 × 1. It is Inception's
-# trick. **On paper:** how many weights?
+# trick. **On paper:** how many weights? (Below, `in_turn` runs a convolution, its batch norm and,
+# if it is named, a ReLU.)
 
 # %%
 for name, block in (("two 3x3", BasicBlock(256, 256)), ("bottleneck", Bottleneck(256, 64))):
     weights = [p.size for p in block.parameters() if p.ndim > 1]
     print(f"{name:11} {' + '.join(f'{w:,}' for w in weights)} = {sum(weights):,}")
-print(inspect.getsource(Bottleneck.forward))
+print(inspect.getsource(Bottleneck.residual))
 
 # %% [markdown]
 # ## 5 What is said about it
@@ -214,10 +221,10 @@ print(inspect.getsource(Bottleneck.forward))
 #
 # | in print | it is |
 # |---|---|
-# | "35 layers" | 34 (counted above) |
+# | "35 layers" | 34 with weights (counted above); a pooling has none |
 # | weight decay "1e-5" | 1e-4 (the paper, section 3.4) |
 # | "Xavier initialisation from He" | He's own: variance 2/n, [06c](06c_loss_and_learning.ipynb) |
-# | ResNet-50 has "25.6M" or "25.5M" | 25,557,032; running means and variances are no parameters |
+# | ResNet-50 has "25.6M" or "25.5M" | 25,557,032, rounded 25.6M; 25.5M is cut off, not rounded |
 #
 # ### Published results
 #
