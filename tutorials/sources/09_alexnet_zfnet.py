@@ -1,10 +1,12 @@
 # %% [markdown]
 # # 09 AlexNet, ZFNet, and several nets for one
 #
-# In autumn 2012 a net from Toronto won the ImageNet challenge: 1.2 million photos, 1,000 kinds of
-# things. It was wrong on 16% of them where the next best was wrong on 26%. Within a year nearly
-# everybody in the field had changed over. Yet the net was LeNet's plan of 1998, made a thousand
-# times larger, with a handful of tricks. Some of the tricks are used to this day, and some are not.
+# In autumn 2012 a net from Toronto won the ImageNet challenge: 1,000 kinds of things, and 1.2
+# million photos of them to learn from. A program may name five kinds for each new photo. With 16%
+# of the photos the right one was not among the net's five; with the next best program it was 26%
+# [P]. ([P] marks a published figure that was not measured here.) Within a year nearly everybody in
+# the field had changed over. Yet the net was LeNet's plan of 1998, made a thousand times larger,
+# with a handful of tricks. Some of the tricks are used to this day, and some are not.
 #
 # **You will** follow an image through AlexNet; see that its famous two towers are one convolution
 # in two groups; write its normalisation; measure ReLU against tanh; look at what ZFNet mended; and
@@ -171,16 +173,19 @@ from minicnn.ops.normalization import LocalResponseNorm, channel_sums
 x = np.full((1, 16, 1, 1), 10.0)
 x[0, 8] = 100.0  # one map is excited
 y = F.local_response_norm(Tensor(x), 5, alpha=5e-4, beta=0.75, k=2.0).numpy()
-plain = x * 2.0**-0.75
+plain = x * 2.0**-0.75  # what k alone would leave
 plt.figure(figsize=(6, 2.4))
 colors = ["#c2570c" if c == 8 else "#0f766e" for c in range(16)]
 plt.bar(range(16), (y / plain).ravel(), color=colors)
-plt.title("how much of each map is left, beside k alone", fontsize=10)
+plt.title("output of each map, as a share of what k alone would leave", fontsize=10)
 plt.xlabel("map (number 8 is ten times as strong as the others)")
 print(inspect.getsource(LocalResponseNorm.forward))
 print(inspect.getsource(channel_sums))
 
 # %% [markdown]
+# All five maps whose window holds the strong one are damped by a quarter, the strong one itself
+# among them. The others are hardly touched.
+#
 # ### Exercise 9.1: local response norm
 #
 # x (N, C, H, W). For map c the window holds the maps from c - size // 2 to c + (size - 1) // 2,
@@ -355,17 +360,18 @@ for name in plan.variants:
 # %% [markdown]
 # With a learning rate of its own for each, ReLU's lead is gone: on few images, with one seed, but
 # far from six times. What is different from 2012? Perhaps the start. Glorot's rule was two years
-# old then, AlexNet drew all its weights with a deviation of 0.01, and a tanh net that starts badly
-# sits in the flat parts and stays there. So a published factor belongs to its net, its data, its
-# start and its learning rates. What has not changed: ReLU costs next to nothing and does not
-# saturate. In deep nets that decides.
+# old then, AlexNet drew all its weights with a standard deviation of 0.01, and a tanh net that
+# starts badly sits in the flat parts and stays there. So a published factor belongs to its net, its
+# data, its start and its learning rates. What has not changed: ReLU costs next to nothing and does
+# not saturate. In deep nets that decides.
 #
 # ## 6 ZFNet: looking inside
 #
 # Zeiler and Fergus won the challenge of 2013 by *looking*. They ran feature maps backwards through
 # the net, to see what in an image had excited a unit. AlexNet's first filters turned out to hold
 # very coarse and very fine patterns and little between; and the stride of 4 skipped so much that
-# moiré patterns came up one layer further on. So: 7 × 7 in place of 11 × 11, and a stride of 2.
+# false patterns came up one layer further on, as the bands that you see when a striped shirt is
+# filmed (moiré). So: 7 × 7 in place of 11 × 11, and a stride of 2.
 
 # %%
 print(f"{'':9} {'AlexNet':>18} {'ZFNet':>18}")
@@ -402,13 +408,13 @@ assert C * H * W * 4096 == 354_418_688
 
 # %% [markdown]
 # 354 million, six times AlexNet. In the paper's figure CONV2 has a stride of 2 as well, and that
-# net has 62,357,608 parameters, as many as AlexNet on one GPU.
+# net has 62,357,608 parameters, about as many as AlexNet on one GPU (62,378,344).
 #
 # ## 7 Several nets for one
 #
 # Train the same net several times, from other first weights, with the images in another order. Each
 # makes mistakes, but not the same ones. Average their *probabilities*, and the odd ones out are
-# outvoted. It needs no idea and no new code, and it has won nearly every challenge since.
+# outvoted. It needs hardly any code, and it has won nearly every challenge since.
 #
 # Is it not simply that several nets have more weights? So: five small nets against one LeNet, which
 # is larger than all five together.
@@ -475,14 +481,17 @@ plt.plot(range(1, 6), together, "o-", color="#0f766e", label="the first k togeth
 plt.axhline(right(large), color="#c2570c", ls="--", lw=1, label="one LeNet")
 plt.gca().yaxis.set_major_formatter(lambda share, _: f"{share:.1%}")
 plt.xticks(range(1, 6))
-plt.xlabel("nets")
+plt.xlabel("k, number of nets")
 plt.title("test images right", fontsize=10)
 _ = plt.legend(frameon=False, fontsize=8)
 
 # %% [markdown]
+# So it is not the number of weights: together the five have fewer than the LeNet, and do about as
+# well as it does. Each of them alone is some points behind.
+#
 # **Why averaging cannot hurt much.** The loss -log p is a curve that bends upwards, so the loss of
-# an average of probabilities is never more than the average of the losses. That is no experience
-# but a theorem (Jensen's inequality); check it. How much is gained depends on how much the nets
+# an average of probabilities is never more than the average of the losses. That holds always; it is
+# a theorem (Jensen's inequality). Check it here. How much is gained depends on how much the nets
 # *differ*:
 
 # %%
@@ -520,7 +529,7 @@ print(alexnet.classifier)
 # | [P] net | top-5 error, ILSVRC | how |
 # |---|---|---|
 # | AlexNet (2012) | 18.2% | one net, validation images |
-# | AlexNet | 16.4% | several nets, the challenge's figure |
+# | AlexNet | 16.4% | five nets, the challenge's figure |
 # | AlexNet | 15.4% | seven nets, two of them taught with more photos; validation images |
 # | ZFNet (2013) | 11.7% | several nets, the challenge's figure |
 #
@@ -535,7 +544,7 @@ print(alexnet.classifier)
 # - ReLU does not saturate. "Six times faster" belongs to the paper's net; here, with a good start
 #   and a rate of its own for each, the two are level.
 # - ZFNet looks more finely; with CONV2's stride of 1 it would need 354 million weights in FC6.
-# - Several nets that differ are better than one of the same size, at several times the price.
+# - Several nets that differ are better together than each alone, at several times the price.
 #
 # **Next:** [10 Receptive fields](10_receptive_fields.ipynb): why 3 × 3 took the place of 11 × 11.
 #
