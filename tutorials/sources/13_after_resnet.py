@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 13 After ResNet: wider, sparser, and found by machines
 #
-# With shortcuts, depth was solved. So what else can be changed about a net? The five years after
+# With shortcuts, depth was no longer the problem. So what else can be changed? The years after
 # ResNet tried everything: the order inside a block, its width, the number of its paths, who is
 # joined to whom, what a convolution has to compute at all. In the end a net designed nets.
 #
@@ -226,7 +226,7 @@ minicnn.manual_seed(1)
 layer, attention = nn.Conv2d(4, 4, 3, padding=1), SqueezeExcitation(4, 4)
 fig, axes = plt.subplots(1, 2, figsize=(6, 2.8))
 fields = []
-for ax, net, title in zip(axes, (layer, nn.Sequential(layer, attention)), ("3 x 3", "and SE")):
+for ax, net, title in zip(axes, (layer, nn.Sequential(layer, attention)), ("3 x 3", "with SE")):
     x = Tensor(np.random.default_rng(0).normal(size=(1, 4, 15, 15)).astype(np.float32),
                requires_grad=True)  # fmt: skip
     net(x)[0, :, 7, 7].sum().backward()
@@ -417,8 +417,9 @@ assert who_sees_whom(mixed).all()
 # trained for a moment, and its accuracy R on images held back is the controller's *reward*.
 #
 # R is no function that one could differentiate. **REINFORCE** needs no slope of R: make the words
-# of a good proposal likelier, those of a bad one less so. With b what is usual, the loss is −(R −
-# b) · log p(words). minicnn's experiment `nas`:
+# of a good proposal likelier, those of a bad one less so. With b, the usual reward (a running mean
+# of those so far), the loss is −(R − b) · log p(words). The code below adds a little to the loss so
+# that the controller keeps trying other words. minicnn's experiment `nas`:
 
 # %%
 from minicnn.training.experiments import search
@@ -464,7 +465,8 @@ figure = plt.figure(figsize=(9, 3), layout="constrained")
 nas.draw(results, figure)
 
 # %% [markdown]
-# Left, the controller: it begins like chance and learns. Right, what counts in the end, the best
+# Lines are means of the three seeds, bands reach from the lowest seed to the highest. Left, the
+# rewards: the controller begins like chance, and learns. Right, what counts in the end, the best
 # cell so far: chance is not bad at all! The claims, as the results bear them out:
 
 # %%
