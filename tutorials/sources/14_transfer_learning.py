@@ -11,7 +11,7 @@
 # pay.
 #
 # **You need** [10](10_receptive_fields.ipynb) and [12](12_resnet.ipynb). One exercise that marks
-# itself, two on paper; half an hour.
+# itself, one on paper; half an hour.
 
 # %%
 import tempfile
@@ -44,7 +44,12 @@ COLORS = ["#0f766e", "#c2570c", "#2166ac", "#7a5195", "#8a8f98"]
 # With the photos and SqueezeNet's ImageNet weights in the folder that `MINICNN_DATA` names
 # (`flowers160.tar` and `squeezenet/squeezenet_v1.0_imagenet.npz`, which cannot come with minicnn),
 # this notebook looks at flowers. Without, it plays the same game with minicnn's own digits: a small
-# net has learnt 0 to 4, and is to tell 5 to 9 apart. First that small net; it is needed either way.
+# net has learnt 0 to 4, and is to tell 5 to 9 apart.
+#
+# SqueezeNet (2016) is a small net of 1.2 million parameters, made of *fire* modules: a 1 × 1
+# convolution to few channels, the squeeze, and behind it 1 × 1 and 3 × 3 filters side by side.
+#
+# First the small net for digits; it is needed either way.
 
 
 # %%
@@ -210,9 +215,10 @@ fig.subplots_adjust(wspace=0.05, hspace=0.35)
 
 # %% [markdown]
 # Shown are the two maps of each layer whose best photos agree most in kind. From the top down:
-# colours and edges, then petals of a colour, then whole blossoms. The deeper, the more maps like
-# one kind, and nobody has told the net of these kinds. (Of digits it can show strokes, corners and
-# loops, and with so few of them the shares go up and down.)
+# colours and edges, then petals of a colour, then whole blossoms. (Grey is beyond the edge of the
+# photo.) The last layer has the largest share of maps that like one kind. It is small even there,
+# but nobody has told the net of these kinds. (Of digits it can show strokes, corners and loops, and
+# with so few of them the shares go up and down.)
 #
 # ## 3 Nearest neighbours in its eyes
 #
@@ -372,6 +378,9 @@ plt.title("accuracy of a new head on 100 test photos", fontsize=10)
 _ = plt.legend(frameon=False, fontsize=8)
 
 # %% [markdown]
+# (The dotted line is chance.) With one photo of each kind both are little better than that. The
+# more photos, the further ahead the trained features are.
+#
 # ## 5 How sure is it? Shifted, scaled, darkened, cluttered
 #
 # The same flower is another array when the camera moves, comes nearer, when a cloud passes, when
@@ -417,7 +426,7 @@ def chances(images, kind):
 
 
 # %%
-fig, axes = plt.subplots(2, 4, figsize=(10, 4), height_ratios=(1, 1.5), layout="constrained")
+fig, axes = plt.subplots(2, 4, figsize=(10, 4.3), height_ratios=(1, 1.6), layout="constrained")
 sure = np.concatenate([[chances(x_test[n : n + 1], t_test[n])[0]] for n in range(0, 100, 5)])
 examples = [5 * max(range(4 * k, 4 * k + 4), key=lambda n: sure[n]) for k in range(5)]
 effect = {}
@@ -430,11 +439,13 @@ for (name, (values, change)), top, ax in zip(CHANGES.items(), *axes):
     top.set_title(name, fontsize=10)
     for curve, n, color in zip(curves, examples, COLORS):
         ax.plot(values, curve, color=color, lw=0.9, label=CLASSES[t_test[n]])
-    ax.plot(values, np.mean(curves, axis=0), color="black", lw=2)
+    ax.plot(values, np.mean(curves, axis=0), color="black", lw=2, label="mean")
     ax.set_ylim(0, 1.02)
     ax.tick_params(labelsize=8)
     effect[name] = np.mean(curves, axis=0)
-axes[1, 0].legend(frameon=False, fontsize=7)
+axes[1, 0].set_ylabel("probability of the right kind")
+fig.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6,
+           frameon=False, fontsize=8)  # fmt: skip
 for name, curve in effect.items():
     print(f"{name:24}", *(f"{p:5.0%}" for p in curve))
 
@@ -521,6 +532,7 @@ for way, color in WAYS.items():
 axes[0].set(xscale="log", xlabel="images of each digit", title="after 8 epochs")
 axes[0].set_xticks(numbers, numbers)
 axes[1].set(xlabel="epoch", title="30 images of each")
+axes[0].set_ylabel("accuracy on new 5 to 9")
 axes[0].legend(frameon=False, fontsize=8)
 print("images of each    " + "".join(f"{n:7}" for n in numbers))
 for way, runs in reached.items():
@@ -542,7 +554,7 @@ assert fresh[120][-1] > tuned[10][-1]
 # Read it honestly. The frozen features are the worst of the three here: a net that has seen 720
 # images of five digits has little to hand on. (SqueezeNet has seen a million of a thousand kinds.)
 # Fine-tuning starts ahead; the fewer the images and the epochs, the further. With enough of both,
-# from scratch is as good. And ten times the data beats the head start.
+# from scratch is as good. And twelve times the data beats the head start.
 #
 # ## What you have seen
 #
