@@ -243,7 +243,8 @@ extern "C" __global__ void my_transpose(const float* x, float* y, int R, int C)
 minicnn.check(my_transpose)
 
 # %% [markdown]
-# When it passes, trace it. (Blank it shows nothing.) Is it 4 and 4?
+# When it passes, count its sectors here. Is it 4 and 4? (While the exercise is blank, this cell
+# prints nothing.)
 
 # %%
 from minicnn.checks.kernels import is_blank
@@ -336,16 +337,18 @@ else:
     print("\nhalf went through", walk.history("half"))
 
 # %% [markdown]
-# The number that thread 1 holds, `part[1]`, is read and written only while `half` is above 1: in
-# the last round thread 0 works alone. In a terminal you can walk by key: `minicnn step-kernel
-# reduction/sum_sequential.cu`.
+# Thread 1 reads and writes only while `half` is above 1: in the last round thread 0 works alone,
+# and adds `part[1]` to its own number. In a terminal you can go from line to line with a key:
+# `minicnn step-kernel reduction/sum_sequential.cu`.
 #
 # ## 8 The ladder of matrix products
 #
 # Nearly all the work of a convolutional net is matrix products. For C = A B with N × N numbers,
-# each number of C needs N products, and A and B are used N times each. Whether they are *fetched* N
-# times is up to the kernel. minicnn has ten rungs of it in `kernels/matmul`, each the one below
-# plus one idea. Here is the idea of some of them, as their files tell it:
+# each number of C needs N products, and each number of A and of B is used N times. Whether it is
+# *fetched* N times is up to the kernel. minicnn has ten rungs of it in `kernels/matmul`, each the
+# one below plus one idea. Here are the ideas of the first eight, as their files tell them. (A
+# *register* is the place in the processor where a single thread holds a number. A *lane* is a
+# thread's place in its warp. m and n are the row and the column of C, and k runs along the sum.)
 
 # %%
 from minicnn.backends.cuda.matmul import RUNGS, Matrix
@@ -409,7 +412,8 @@ print(f"from the first rung to the last: {fetched[0] / fetched[-1]:.0f} times le
 # fetches a number once and many threads use it. *register_tile* does the same once more, one floor
 # up: what is in a register serves several products, and shared memory gets its rest. From there on
 # the bytes stay the same and the number of *instructions* falls: *vectorised* reads four numbers
-# with one.
+# with one. The last two read as much as *vectorised*. What they save this table does not show: time
+# spent waiting for memory, and turns at shared memory.
 #
 # Why does it matter? In the time in which an H100 fetches one float (4 bytes), it can multiply and
 # add some 30 to 40 times. At 5 bytes a product it is idle nearly all the time; below a tenth of a
@@ -418,8 +422,8 @@ print(f"from the first rung to the last: {fetched[0] / fetched[-1]:.0f} times le
 #
 # ## 9 And your convolution?
 #
-# It runs on the same kernels. Every launch inside the block below goes through the sanitizer. So do
-# minicnn's tests, for every kernel there is.
+# It runs on the same kernels. Every launch inside the block below is checked as in sections 2 and
+# 3, and so is every kernel in minicnn's tests.
 
 # %%
 x = Tensor(rng.standard_normal((2, 3, 9, 8), np.float32), requires_grad=True)
