@@ -5,12 +5,12 @@
 # reads the frames of a film, says *where* a thing is, colours in every pixel, reads a row of digits
 # of any length, and hears. What changes is what stands behind it, and what the loss compares.
 #
-# **You will** train six small nets, each in seconds: for motion, for a box, for every pixel, for a
-# row of digits, for sounds, and one made of capsules; and measure what each can know and what it
-# cannot.
+# **You will** train small nets of six kinds, each in seconds: for motion, for a box, for every
+# pixel, for a row of digits, for sounds, and one made of capsules; and measure what each can know
+# and what it cannot.
 #
-# **You need** [03](03_pooling.ipynb), [06c](06c_loss_and_learning.ipynb); for the recurrent net no
-# more than its picture. Two exercises; half an hour.
+# **You need** [03](03_pooling.ipynb), [06c](06c_loss_and_learning.ipynb). What a recurrent net does
+# is told here as far as it is needed. Two exercises; half an hour.
 
 # %%
 import inspect
@@ -28,8 +28,8 @@ from minicnn.training import cosine
 # %% [markdown]
 # **The data.** All scenes here are composed from real handwritten digits, while the net trains:
 # every batch is new. Test scenes are made of the 360 test digits, which no training scene has
-# shown. (`source = "mnist"` takes MNIST, shrunk to the same 8 × 8 pixels: 60,000 digits by 500
-# people. It is downloaded once.)
+# shown. (`source = "mnist"` takes MNIST, shrunk to the same 8 × 8 pixels: 60,000 digits by about
+# 250 people. It is downloaded once.)
 
 # %%
 source = "digits"
@@ -165,8 +165,9 @@ assert right["in_order"] > 0.9 and right["one_frame"] < 0.35 and 0.35 < right["s
 # %% [markdown]
 # One frame: a quarter, which is guessing. Shuffled frames show along which line the digit moves,
 # but a film of "right" played backwards is a film of "left": half is the best that anybody can do.
-# Only the order tells the rest, and the state of the LSTM remembers it. (Its code is in
-# `minicnn/functional/recurrent.py`: four dense layers, and gates that multiply.)
+# Only the order tells the rest, and the state remembers it. (Our recurrent net is an **LSTM**, a
+# "long short-term memory". Its code is in `minicnn/functional/recurrent.py`: four dense layers, and
+# gates, numbers from 0 to 1 that say by multiplication what is kept.)
 #
 # ## 2 Localisation: what, and where
 #
@@ -416,7 +417,8 @@ def key_tones(count, rng, samples=800, noise=0.5):
 sound, key = key_tones(1, np.random.default_rng(3))
 plt.figure(figsize=(9, 1.7))
 plt.plot(np.arange(800) / 8, sound[0, 0, 0], color="#0f766e", linewidth=0.7)
-_ = plt.title(f"key {key[0]}, milliseconds", fontsize=9)
+plt.xlabel("milliseconds")
+_ = plt.title(f"key {key[0]}, among noise", fontsize=9)
 
 # %%
 minicnn.manual_seed(0)
@@ -587,9 +589,11 @@ assert right[pooled] > 0.5 and off[of_capsules] < 0.9 * off[of_pooled]
 
 # %% [markdown]
 # Pooling has thrown the place away, as it was meant to: the largest answer is the same wherever it
-# stood. The capsule has kept some of it, since its decoder had to draw the digit in its place. (The
-# paper trains far longer, on MNIST: there its 16 numbers tell a digit's slant and the width of its
-# stroke as well.)
+# stood, and the line from it does no better than guessing. The capsule has kept some of the place,
+# since its decoder had to draw the digit there. At *which* digit it is the pooling net is better
+# here, after so short a training. (The paper trains far longer, on MNIST: there the capsules read
+# digits as well as the best, and their 16 numbers tell a digit's slant and the width of its stroke
+# as well.)
 #
 # ## What you have seen
 #
