@@ -60,7 +60,6 @@ assert widths == [3, 5, 7, 5, 7]
 # channels in and out, three 3 × 3 need 27C² and one 7 × 7 needs 49C². And the stack has a ReLU
 # between its layers, so it can tell more things apart. Fewer weights, the same view, more ReLUs:
 # that argument is VGG's. In most nets since then no filter is larger than 3 × 3, but for the first.
-%%%%
 
 # %%
 def stack(C, *kernels):
