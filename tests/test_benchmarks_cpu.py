@@ -223,6 +223,11 @@ def test_a_profile_has_a_row_for_every_operation_and_direction(backend):
     assert all(p.grad is None for p in net.parameters()) and net.training
 
 
+def test_a_profile_of_inference_has_no_update():
+    found = analysis.profile(nn.Conv2d(3, 8, 3), 1, (3, 8, 8), training=False, steps=1)
+    assert {t.direction for t in found.timings} == {"forward"}
+
+
 def test_a_profile_is_shown_as_a_table_of_shares():
     found = analysis.Profile("net, inference, batch 1", [
         Timing("a", "Conv2d", "forward", (1, 2, 3, 3), 3_000_000, 0.003),

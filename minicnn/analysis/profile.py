@@ -196,7 +196,7 @@ def profile(model, batch=4, input_shape=None, training=True, steps=5) -> Profile
         try:
             model.train(training)
             step()
-            walks = [_walk(model, step) for _ in range(steps)]
+            walks = [_walk(model, step, training) for _ in range(steps)]
         finally:
             model.load_state_dict(state)
     timings = [
@@ -228,7 +228,7 @@ def _inference(model, x):
     return step
 
 
-def _walk(model, step):
+def _walk(model, step, training):
     """The rows (layer, name, direction, shape, operations, seconds) of one step."""
     watch = Stopwatch(model)
     token = _recorder.set(watch)
@@ -236,7 +236,8 @@ def _walk(model, step):
         step()
     finally:
         _recorder.reset(token)
-    watch.book("", "SGD", UPDATE, (), 0)
+    if training:
+        watch.book("", "SGD", UPDATE, (), 0)
     return watch.rows
 
 
