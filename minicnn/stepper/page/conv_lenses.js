@@ -3,6 +3,7 @@
 // dx and dw is a transposed convolution's dx, y and dw.
 import { beforeActivation, ending, fusedFormula } from "./endings.js";
 import { geometry } from "./follow.js";
+import { plural } from "./numbers.js";
 import { sumLens } from "./sums.js";
 import { NOBODY, shifted, times, windowsOver } from "./windows.js";
 
@@ -80,7 +81,7 @@ function gathered(node, [n, c, p, q], {y, d, name, role, target, axes, bias, sev
       + `${cellText(q, padding[1], "j", stride[1])}]${bias === undefined || bias === null ? "" : ` + b[${c}]`}`,
     starts: [o0, rows[0], columns[0]],
     note: sizes[1] * sizes[2] ? "" : NOBODY,
-    labels: [(k) => [`${name}[${n},${o0 + k}]`, `${sizes[1] * sizes[2]} windows`],
+    labels: [(k) => [`${name}[${n},${o0 + k}]`, plural(sizes[1] * sizes[2], "window")],
       (k) => [`w[${o0 + k},${own}]`, "the weight each used"]],
     empty: (place) => !hit(cell(place)),
     outer: [role === "x" ? "channel" : "filter", (k) => o0 + k],

@@ -179,8 +179,10 @@ def name_of(held, letter, user):
     """What a tensor that no operation made is called."""
     if held is None:
         return ""
+    if held.kind == "input" and letter in ("x", "a", "xs"):
+        return "input" if np.any(on_cpu(held.array)) else "zeros"  # an LSTM's first state, say
     if held.kind == "input":
-        return "input" if letter in ("x", "a", "xs") else letter
+        return letter
     return f"{user}.{letter}"
 
 

@@ -35,8 +35,16 @@ export function blocksOf(nodes, depth = 0, prefix = "") {
 }
 
 function leaf(node, prefix) {
-  const label = node.loss ? "loss" : node.name.slice(prefix.length);
+  const label = node.loss ? "loss" : told(node, node.name.slice(prefix.length));
   return {key: `op${node.place}`, name: node.name, label, nodes: [node], children: null};
+}
+
+// A number says little: "3 Conv2d" for the layer "3" of a sequence.
+const told = (node, label) => (/(^|\.)\d+$/.test(label) ? `${label} ${node.operation}` : label);
+
+// Where there is little room: of a name in a block its last part.
+export function shortest(node) {
+  return node.loss ? "loss" : told(node, node.name.split(".").pop());
 }
 
 // The boxes to draw, in order: leaves, and blocks that stay folded.

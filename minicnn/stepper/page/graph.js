@@ -94,7 +94,7 @@ export class Graph {
     const narrow = half < 50;
     const small = half < 75 ? null : h("small", {}, box.folded ? plural(box.nodes.length, "op")
       : shape.length ? sizes(shape.slice(1)) : this.number(last));
-    const canvas = half < 28 ? null : h("canvas", {width: 1, height: 1});
+    const canvas = half < 38 ? null : h("canvas", {width: 1, height: 1});
     if (canvas && seen) this.thumbnail(canvas, box, last);
     const go = () => this.open(box);
     return h("button", {

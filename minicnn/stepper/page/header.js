@@ -47,7 +47,7 @@ export function drawHead(app, lens) {
   const [equation, ...rest] = (back ? backFormula(app, node) : node.formula).split("\n");
   fill(byId("head"),
     crumbs(app, lens),
-    h("h1", {}, `${node.name}${sameWord(node) ? "" : `: ${node.operation}`}, `, h("em", {}, direction)),
+    h("h1", {}, breakable(node.name), `${sameWord(node) ? "" : `: ${node.operation}`}, `, h("em", {}, direction)),
     h("p", {class: "formula"}, equation, rest.map((line) => h("span", {class: "shape"}, line))),
     lens && h("p", {class: "formula here"}, `${lens.name} = ${lens.formula} = `,
       h("b", {}, four(lens.sum))),
@@ -80,6 +80,10 @@ function facts(node, back) {
   if (!back && node.memory) list.push(`${sizes(node.y.shape)}: ${bytes(node.memory)}`);
   return list.join(", ");
 }
+
+// A long name breaks after its dots.
+const breakable = (name) => name.split(".").flatMap(
+  (part, k) => (k ? [".", h("wbr", {}), part] : [part]));
 
 function sameWord(node) {
   const plain = (text) => text.toLowerCase().replace(/[^a-z]/g, "");

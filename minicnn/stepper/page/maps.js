@@ -7,6 +7,7 @@ import { beyond, planeOf } from "./planes.js";
 
 const PAGE = 16; // maps in a strip at a time
 const LARGEST_CELL = 26; // pixels
+const [LONG, LONGEST] = [12, 1.5]; // how much wider than high, and higher than wide, a map is at most
 
 // A map that shows values on hover and can be clicked.
 //   marks: [{rect: [r, c, h, w], kind}] in cells; pad: [rows, columns] around the map
@@ -20,6 +21,8 @@ export function heatMap(app, {array, index, matrix, name, marks = [], pad = [0, 
   const {rows, columns, shrunk} = plane.map;
   const [ph, pw] = shrunk[0] > 1 ? [0, 0] : pad;
   const [height, width] = [rows + 2 * ph, columns + 2 * pw];
+  // Cells are squares, but in maps so long that nothing could be seen of them.
+  const [across, down] = [Math.max(width, height / LONGEST), Math.max(height, width / LONG)];
   const canvas = paint(h("canvas", {"aria-hidden": "true"}), plane.map, array.top);
   canvas.style.cssText = `left:${(100 * pw) / width}%;top:${(100 * ph) / height}%;`
     + `width:${(100 * columns) / width}%;height:${(100 * rows) / height}%`;
@@ -35,7 +38,7 @@ export function heatMap(app, {array, index, matrix, name, marks = [], pad = [0, 
   };
   const map = h("div", {
     class: choose ? "map pickable" : "map", role: "img", "aria-label": label ?? name,
-    style: `aspect-ratio:${width}/${height};max-width:${width * largest}px`,
+    style: `aspect-ratio:${across}/${down};max-width:${across * largest}px`,
     "data-name": name,
     onpointermove: (event) => app.tip(event, hover(array, plane, name, cellAt(event))),
     onpointerleave: () => app.tip(null),

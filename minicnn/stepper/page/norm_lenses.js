@@ -71,7 +71,7 @@ function batchNormGradient(node, index) {
   return {
     kind: "terms", sum: value, terms, scale: {name: `w[${c}] / sqrt(var[${c}] + eps)`, value: scale},
     formula: training ? `w/σ · (${d} − mean(${d}) − x̂ mean(${d} x̂))` : `w/σ · ${d}`,
-    note: training ? "mean and variance are the batch's own and move with x."
+    note: training ? "Mean and variance are the batch's own and move with x."
       : "In evaluation mean and variance are constants, so one term is left.",
     parts: {"x̂": normal, [`mean(${d})`]: sum / count, [`mean(${d} x̂)`]: sumWithX / count},
     rounding: SEVERAL * epsilonOf(x) * Math.abs(scale)

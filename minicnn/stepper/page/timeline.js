@@ -1,5 +1,6 @@
 // All steps: forward runs right on top, backward returns left beneath; a column is an operation.
 import { byId, fill, h } from "./dom.js";
+import { shortest } from "./fold.js";
 
 export function drawTimeline(app) {
   const {model} = app;
@@ -30,6 +31,7 @@ export function drawTimeline(app) {
         onclick: app.play}, app.playing ? "Pause" : "Play"),
       h("button", {type: "button", class: "button", "data-key": "next", "aria-label": "Next step",
         disabled: place === model.steps.length - 1, onclick: () => app.goto(place + 1)}, "›")));
+  keepInside(slider.querySelector(".now b"), slider);
 }
 
 // The slider is made once; later only the classes of its ticks change.
@@ -50,7 +52,8 @@ function makeSlider(app) {
     if (tick) app.goto(Number(tick.dataset.step));
   };
   const names = nodes.map(() => h("span", {}));
-  const slider = h("div", {class: "track", role: "slider", tabindex: "0", "data-key": "slider",
+  const dense = nodes.length > 60;
+  const slider = h("div", {class: dense ? "track dense" : "track", role: "slider", tabindex: "0", "data-key": "slider",
     "aria-label": "Steps", "aria-valuemin": "1", "aria-valuemax": String(steps.length),
     onpointerdown: go, onpointermove: (event) => { if (event.buttons) go(event); }},
   row("forward"), h("div", {class: nodes.length <= 20 ? "names wide" : "names"}, names),
@@ -58,5 +61,10 @@ function makeSlider(app) {
   return {slider, ticks, names};
 }
 
-// A column has little room: of a name in a block its last part.
-const shortest = (node) => (node.loss ? "loss" : node.name.split(".").pop());
+// The current step's name is centred below its column, but stays inside the track.
+function keepInside(name, track) {
+  name.style.transform = "";
+  const [own, all] = [name.getBoundingClientRect(), track.getBoundingClientRect()];
+  const out = Math.max(0, all.left - own.left) - Math.max(0, own.right - all.right);
+  if (out) name.style.transform = `translateX(${out}px)`;
+}

@@ -13,7 +13,7 @@ const AROUND = 2; // rows and columns on each side of the pick
 // Window, filter and products of one channel (of the term's one, at term depth).
 export function sumView(app, lens) {
   if (!lens.products?.length) return [result(app, lens)];
-  return [lens.window.length > 1 && sumGrids(app, lens),
+  return [(lens.window.length > 1 || lens.weights) && sumGrids(app, lens),
     lens.products.length > 1 && runningTotal(app, lens), termLine(app, lens), result(app, lens)];
 }
 
