@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,11 @@ import minicnn
 from minicnn import Tensor
 from minicnn import functional as F
 from minicnn.stepper.moving_lenses import moved_from
+
+NORMAL = np.vectorize(lambda x: math.erfc(-x / math.sqrt(2)) / 2)  # its share below x
+DENSITY = np.vectorize(lambda x: math.exp(-x * x / 2) / math.sqrt(2 * math.pi))
+GELU_TANH = np.vectorize(
+    lambda x: (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2)  # fmt: skip
 
 
 def leaf(rng, *shape):
@@ -175,3 +182,40 @@ def test_losses(function):
             array = step.target(of)[1]
             for index in np.ndindex(*array.shape):
                 check(step.into(*index, of=of), array[index])
+
+
+@pytest.mark.parametrize(
+    "function, value, slope",
+    [
+        (lambda x: F.leaky_relu(x, 0.2), lambda x: np.maximum(x, 0.2 * x),
+         lambda x: np.where(x > 0, 1, 0.2)),
+        (F.gelu, lambda x: x * NORMAL(x), lambda x: NORMAL(x) + x * DENSITY(x)),
+        (lambda x: F.gelu(x, "tanh"), lambda x: x * GELU_TANH(x),
+         lambda x: GELU_TANH(x) + 2 * x * GELU_TANH(x) * (1 - GELU_TANH(x))
+         * np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * x * x)),
+    ],
+)  # fmt: skip
+def test_activations(function, value, slope):
+    x = Tensor(np.linspace(-6, 6, 40).reshape(2, 20), requires_grad=True)
+    steps = recorded(function, x)
+    for index in np.ndindex(*x.shape):
+        check(steps[0].into(*index), value(x.numpy())[index])
+        check(steps[1].into(*index), (steps[1].dy * slope(x.numpy()))[index])
+
+
+@pytest.mark.parametrize("shape, slopes", [((2, 3, 4, 2), 3), ((2, 3, 4, 2), 1), ((2, 1), 1)])
+def test_a_prelus_weight_gathers_where_its_channel_is_negative(shape, slopes):
+    rng = np.random.default_rng(0)
+    x, a = leaf(rng, *shape), Tensor(np.linspace(0.1, 0.3, slopes), requires_grad=True)
+    forward, backward = recorded(F.prelu, x, a)
+    across = np.moveaxis(np.broadcast_to(a.numpy(), (*shape[:1], *shape[2:], shape[1])), -1, 1)
+    slope = np.where(x.numpy() > 0, 1, across)
+    for index in np.ndindex(*shape):
+        check(forward.into(*index), (slope * x.numpy())[index])
+        check(backward.into(*index, of="x"), (slope * backward.dy)[index])
+    for c in range(slopes):
+        lens = backward.into(c, of="a")
+        own = np.s_[:, c] if slopes > 1 else np.s_[:]
+        gathered = (np.minimum(x.numpy(), 0) * backward.dy)[own]
+        np.testing.assert_allclose(lens.products, gathered, rtol=1e-12)
+        check(lens, gathered.sum())

@@ -117,6 +117,21 @@ class Losses(nn.Module):
         )  # fmt: skip
 
 
+class Decoder(nn.Module):
+    """Leaky and smooth activations."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.prelu = nn.PReLU(4)
+        self.prelu_of_all = nn.PReLU()
+        self.fc = nn.Linear(144, 10)
+
+    def forward(self, x):
+        x = self.prelu_of_all(F.leaky_relu(self.prelu(self.conv(x)) - 0.5, 0.3))
+        return self.fc(F.gelu(F.gelu(x * 3), "tanh").flatten(1))
+
+
 class Pooled(nn.Module):
     def forward(self, x):
         return F.max_pool2d(F.relu(x), 2).flatten(1)
@@ -135,6 +150,7 @@ NETS = {
     "residual": (ResidualNet, (3, 1, 28, 28), True),
     "odds": (Odds, (2, 1, 6, 6), True),
     "losses": (Losses, (2, 2, 6, 6), True),
+    "decoder": (Decoder, (2, 1, 6, 6), True),
 }
 
 
@@ -418,6 +434,7 @@ OVERFLOW = """() => {
     ("lenet", 1280, "light"), ("lenet", 400, "light"), ("residual", 1280, "dark"),
     ("residual", 400, "dark"), ("inception", 1280, "light"), ("inception", 400, "dark"),
     ("losses", 1280, "light"), ("losses", 400, "dark"), ("alexnet-small", 1280, "dark"),
+    ("decoder", 1280, "light"), ("decoder", 400, "dark"),
 ])  # fmt: skip
 def test_a_picture_of_each_lens_without_overflow(opened, name, width, scheme):
     tab = opened(name, width, scheme)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
 
 from minicnn.ops.epilogue import ACTIVATIONS
+from minicnn.ops.erf import erfc
 
-TEXTS = {  # operation -> formula, and each input's slope dy/d(input)
+TEXTS = {  # operation -> formula, and each input's slope dy/d(input); settings in braces
     "ReLU": ("max(x, 0)", {"x": "(1 where x > 0, else 0)"}),
     "ReLU6": ("min(max(x, 0), 6)", {"x": "(1 where 0 < x < 6, else 0)"}),
     "Hardswish": (
@@ -17,6 +19,16 @@ TEXTS = {  # operation -> formula, and each input's slope dy/d(input)
     "ScaledTanh": ("1.7159 tanh(2x/3)", {"x": "2/3 (1.7159 - y²/1.7159)"}),
     "Sigmoid": ("1 / (1 + e^-x)", {"x": "y (1 - y)"}),
     "SiLU": ("x / (1 + e^-x)", {"x": "(1 + x + e^x) e^x / (1 + e^x)²"}),
+    "LeakyReLU": (
+        "x where x > 0, else {negative_slope:g} x",
+        {"x": "(1 where x > 0, else {negative_slope:g})"}),
+    "PReLU": (
+        "x where x > 0, else a x",
+        {"x": "(1 where x > 0, else a)", "a": "(0 where x > 0, else x)"}),
+    "GELU": ("x P(x), P(x) = erfc(-x/√2) / 2", {"x": "(P(x) + x e^(-x²/2) / √(2π))"}),
+    "GELUTanh": (
+        "x (1 + tanh v) / 2, v = √(2/π) (x + 0.044715 x³)",
+        {"x": "((1 + tanh v) / 2 + x (1 - tanh² v) / 2 · √(2/π) (1 + 0.134145 x²))"}),
     "Exp": ("e^x", {"x": "y"}),
     "Log": ("ln x", {"x": "1/x"}),
     "Negate": ("-x", {"x": "(-1)"}),
@@ -44,6 +56,42 @@ def _hardswish_slope(y, x):
     return np.where(x <= -3, 0, np.where(x < 3, x / 3 + 0.5, 1))
 
 
+def _normal_share(x):
+    return erfc(x * -math.sqrt(0.5)) * 0.5
+
+
+def _gelu_slope(y, x):
+    return _normal_share(x) + x * np.exp(x * x * -0.5) / math.sqrt(2 * math.pi)
+
+
+def _gelu_tanh(x):
+    return np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
+
+
+def _gelu_tanh_slope(y, x):
+    t, dv = _gelu_tanh(x), math.sqrt(2 / math.pi) * (1 + 0.134145 * x * x)
+    return (1 + t) * 0.5 + np.where(abs(t) == 1, 0, x * ((1 - t * t) * 0.5) * dv)
+
+
+def texts(step) -> tuple[str, dict[str, str]]:
+    """Formula and slopes of a step, with its settings filled in."""
+    text, slopes = TEXTS[step.operation]
+    filled = [words.format(**step.settings) for words in (text, *slopes.values())]
+    return filled[0], dict(zip(slopes, filled[1:]))
+
+
+CONSTANTS = {"LeakyReLU": "negative_slope"}  # the setting that a function takes after the inputs
+
+
+def arguments(step) -> dict:
+    """What the functions below take: inputs that broadcast, and the setting that there may be."""
+    found = dict(step.inputs)
+    if step.operation == "PReLU":
+        found["a"] = step.op.along_channels(found["a"])
+    name = CONSTANTS.get(step.operation)
+    return found | ({name: step.output.dtype.type(step.settings[name])} if name else {})
+
+
 VALUES = {
     "ReLU": lambda x: np.maximum(x, 0),
     "ReLU6": lambda x: np.clip(x, 0, 6),
@@ -52,6 +100,10 @@ VALUES = {
     "ScaledTanh": lambda x: 1.7159 * np.tanh(x * (2 / 3)),
     "Sigmoid": _sigmoid,
     "SiLU": lambda x: x * _sigmoid(x),
+    "LeakyReLU": lambda x, s: np.where(x > 0, x, s * x),
+    "PReLU": lambda x, a: np.where(x > 0, x, a * x),
+    "GELU": lambda x: x * _normal_share(x),
+    "GELUTanh": lambda x: x * ((1 + _gelu_tanh(x)) * 0.5),
     "Exp": np.exp,
     "Log": np.log,
     "Negate": np.negative,
@@ -73,6 +125,11 @@ SLOPES = {  # slope(y, *inputs), all of the output's shape
     "ScaledTanh": {"x": lambda y, x: 2 / 3 * (1.7159 - y * y / 1.7159)},
     "Sigmoid": {"x": lambda y, x: y * (1 - y)},
     "SiLU": {"x": _silu_slope},
+    "LeakyReLU": {"x": lambda y, x, s: np.where(x > 0, 1, s)},
+    "PReLU": {
+        "x": lambda y, x, a: np.where(x > 0, 1, a), "a": lambda y, x, a: np.where(x > 0, 0, x)},
+    "GELU": {"x": _gelu_slope},
+    "GELUTanh": {"x": _gelu_tanh_slope},
     "Exp": {"x": lambda y, x: y},
     "Log": {"x": lambda y, x: 1 / x},
     "Negate": {"x": lambda y, x: -np.ones_like(x)},
@@ -88,7 +145,7 @@ SLOPES = {  # slope(y, *inputs), all of the output's shape
     },
     "SquaredError": {"x": lambda y, x, t: 2 * (x - t), "t": lambda y, x, t: -2 * (x - t)},
     "Hardsigmoid": {"x": lambda y, x: ((x > -3) & (x < 3)) / 6},
-}
+}  # fmt: skip
 
 
 # ---------------------------------------------------------------------------

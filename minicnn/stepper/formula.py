@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from minicnn.stepper.elementwise import TEXTS, activation_texts
+from minicnn.stepper.elementwise import TEXTS, activation_texts, texts
 from minicnn.stepper.notation import over, shape_of, wanted
 from minicnn.stepper.row_formulas import ROW_FORMULAS
 
@@ -224,7 +224,7 @@ def _pad(step):
 
 
 def _elementwise(step):
-    text, slopes = TEXTS[step.operation]
+    text, slopes = texts(step)
     if step.direction == "forward":
         return [f"y = {text}, element by element"]
     lines = []

@@ -9,7 +9,7 @@ from minicnn.stepper import channel_lenses as channels
 from minicnn.stepper import loss_lenses as losses
 from minicnn.stepper import moving_lenses as moving
 from minicnn.stepper.conv_lenses import Conv, ConvTranspose
-from minicnn.stepper.elementwise import SLOPES, TEXTS, VALUES, activation_texts
+from minicnn.stepper.elementwise import SLOPES, VALUES, activation_texts, arguments, texts
 from minicnn.stepper.lens import Lens, add_up, at, epsilon, finished
 from minicnn.stepper.window_lenses import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
 
@@ -141,14 +141,12 @@ def _of_own(step, letter, lead):
 # Element by element
 # ---------------------------------------------------------------------------
 def elementwise_y(step, *index):
-    shape, values = step.output.shape, {}
-    for k, a in step.inputs.items():
-        values[at(k, _own_index(a.shape, index))] = np.broadcast_to(a, shape)[index]
+    values = _at_place(step, arguments(step), index)
     with np.errstate(all="ignore"):
         y = np.asarray(VALUES[step.operation](*values.values()))[()]
     y = y.astype(step.output.dtype)
     return {
-        "formula": TEXTS[step.operation][0],
+        "formula": texts(step)[0],
         "sum": y,
         "parts": values,
         "rounding": SEVERAL * epsilon(y.dtype) * (abs(float(y)) + 1),
@@ -157,26 +155,35 @@ def elementwise_y(step, *index):
 
 def elementwise_gradient(step, letter, *index):
     """dy times the slope, over every place the element was used in (one, if not broadcast)."""
-    dy, shape = step.dy, step.inputs[letter].shape
+    dy, given = step.dy, arguments(step)
+    shape = given[letter].shape
+    index = (*index, *[0] * len(shape))[: len(shape)]
     extra = dy.ndim - len(shape)
     repeated = [k < extra or shape[k - extra] != dy.shape[k] for k in range(dy.ndim)]
     used = tuple(
         slice(None) if repeated[k] else index[k - extra] for k in range(dy.ndim)
     )
-    arrays = [np.broadcast_to(a, dy.shape)[used] for a in (step.output, *step.inputs.values())]
+    arrays = [np.broadcast_to(a, dy.shape)[used] for a in (step.output, *given.values())]
     with np.errstate(all="ignore"):
         slope = np.asarray(SLOPES[step.operation][letter](*arrays)).astype(dy.dtype)
     letters = iter("nmlkjihg")
     axes = [next(letters) if wide else str(k) for wide, k in zip(repeated, used)]
-    text = TEXTS[step.operation][1][letter]
+    text = texts(step)[1][letter]
     factor = "" if text == "1" else f" · {text}"
     fields = add_up(dy[used], slope, axes=[a for a, wide in zip(axes, repeated) if wide])
     return fields | {
         "formula": f"{'Σ ' if any(repeated) else ''}{at('dy', axes)}{factor}",
         "labels": ("dy", "slope"),
-        "parts": {at(k, _own_index(a.shape, used)): np.broadcast_to(a, dy.shape)[used]
-                  for k, a in step.inputs.items()} if not any(repeated) else None,
+        "parts": None if any(repeated) else _at_place(step, given, used),
         "rounding": SEVERAL * (fields["rounding"] + epsilon(dy.dtype) * np.abs(dy[used]).sum()),
+    }
+
+
+def _at_place(step, given, index):
+    """What stands at `index` of the result, by name: "x[0,1]"."""
+    return {
+        at(k, _own_index(a.shape, index)[: step.inputs.get(k, a).ndim]):
+        np.broadcast_to(a, step.output.shape)[index] for k, a in given.items()
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn.stepper.cards import settings_text
 from minicnn.stepper.chosen import Path, lenses_at
-from minicnn.stepper.elementwise import TEXTS
+from minicnn.stepper.elementwise import TEXTS, texts
 from minicnn.stepper.keep import on_cpu
 from minicnn.stepper.moving_lenses import MOVES, moved_from
 from minicnn.stepper.notation import snake
@@ -120,7 +120,7 @@ class Export:
         if step.activation and step.whole:
             node["z"] = self.arrays.add(step.z, chosen.get("y", ()))
         if step.operation in TEXTS:
-            node["text"], node["slopes"] = TEXTS[step.operation]
+            node["text"], node["slopes"] = texts(step)
         if back is not None:
             node["back"] = self.back(step, back, chosen)
         return node

@@ -42,6 +42,7 @@ export function up(node, letter, index) {
   if (!node.ours) return same(index, shape);
   const {operation} = node;
   if (isConv(node) && letter === "w") return [index[1], 0, ...shape.slice(2).map((n) => n >> 1)];
+  if (operation === "PReLU" && letter === "a") return [shape[0] === 1 ? 0 : index[1]];
   if (letter === "b" || (letter === "w" && shape.length === 1)) return [index[1] ?? index[0]];
   if (operation === "Linear" && letter === "w") {
     return [index[index.length - 1], strongestTerm(node, index)];

@@ -5,7 +5,25 @@ import { SEVERAL, epsilonOf, sumLens } from "./sums.js";
 
 const sigmoid = (x) => (Math.tanh(x / 2) + 1) / 2;
 
-// value(...inputs), and the slope of each input: slope(y, ...inputs).
+// The share of a normal distribution below x, 1/2 erfc(a) of it beyond |x|: erf by its series of
+// positive terms, for large a erfc by Laplace's continued fraction.
+function normalShare(x) {
+  const a = Math.abs(x) / Math.SQRT2;
+  const density = Math.exp(-a * a) / Math.sqrt(Math.PI);
+  let tail = 0.5;
+  if (a < 3) {
+    for (let [n, term] = [0, a * density]; n < 60; term *= (2 * a * a) / (2 * ++n + 1)) tail -= term;
+  } else {
+    let fraction = a;
+    for (let n = 60; n > 0; n--) fraction = a + n / 2 / fraction;
+    tail = density / fraction / 2;
+  }
+  return x < 0 ? tail : 1 - tail;
+}
+
+const geluTanh = (x) => Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3));
+
+// value(...inputs), and the slope of each input: slope(y, ...inputs); a setting comes last.
 const ELEMENTWISE = {
   ReLU: [(x) => Math.max(x, 0), {x: (y, x) => Number(x > 0)}],
   ReLU6: [(x) => Math.min(Math.max(x, 0), 6), {x: (y, x) => Number(x > 0 && x < 6)}],
@@ -16,6 +34,13 @@ const ELEMENTWISE = {
     {x: (y) => (2 / 3) * (1.7159 - (y * y) / 1.7159)}],
   Sigmoid: [sigmoid, {x: (y) => y * (1 - y)}],
   SiLU: [(x) => x * sigmoid(x), {x: (y, x) => sigmoid(x) + y * sigmoid(-x)}],
+  LeakyReLU: [(x, s) => (x > 0 ? x : s * x), {x: (y, x, s) => (x > 0 ? 1 : s)}],
+  PReLU: [(x, a) => (x > 0 ? x : a * x),
+    {x: (y, x, a) => (x > 0 ? 1 : a), a: (y, x) => (x > 0 ? 0 : x)}],
+  GELU: [(x) => x * normalShare(x), {x: (y, x) => normalShare(x)
+    + (x * Math.exp(-x * x / 2)) / Math.sqrt(2 * Math.PI)}],
+  GELUTanh: [(x) => (x * (1 + geluTanh(x))) / 2, {x: (y, x) => (1 + geluTanh(x)) / 2
+    + ((x * (1 - geluTanh(x) ** 2)) / 2) * Math.sqrt(2 / Math.PI) * (1 + 0.134145 * x * x)}],
   Exp: [Math.exp, {x: (y) => y}],
   Log: [Math.log, {x: (y, x) => 1 / x}],
   Negate: [(x) => -x, {x: () => -1}],
@@ -34,38 +59,54 @@ const ELEMENTWISE = {
 };
 const ADDED = new Set(["Add", "Subtract", "Negate", "Cast", "ToDevice"]); // the slope is plain
 
-// The index of a broadcast array's own element that stands at `index` of the result.
-function own(shape, index) {
+// The shape an input has when it is broadcast: a PReLU's numbers stand along the channels.
+function standing(node, letter) {
+  const {shape} = node.inputs[letter];
+  if (node.operation !== "PReLU" || letter === "x") return shape;
+  return shape[0] === 1 ? [] : [...shape, ...node.y.shape.slice(2).fill(1)];
+}
+
+// The index of an input's own element that stands at `index` of the result.
+function own(node, letter, index) {
+  const shape = standing(node, letter);
   const extra = index.length - shape.length;
-  return shape.map((n, k) => (n === 1 ? 0 : index[k + extra]));
+  return shape.map((n, k) => (n === 1 ? 0 : index[k + extra]))
+    .slice(0, node.inputs[letter].shape.length);
+}
+
+// What the functions are given for one element: inputs, and LeakyReLU's setting.
+function given(node, index) {
+  const values = node.letters.map((k) => node.inputs[k].at(own(node, k, index)));
+  const setting = node.settings.negative_slope;
+  return setting === undefined ? values : [...values, node.y.round(setting)];
 }
 
 function elementwise(node, index) {
   const [value] = ELEMENTWISE[node.operation];
-  const at = (where) => node.letters.map((k) => node.inputs[k].at(own(node.inputs[k].shape, where)));
+  const at = (where) => given(node, where);
   const sum = node.y.round(value(...at(index)));
+  const maps = node.operation === "PReLU" ? ["x"] : node.letters;
   return {
     kind: "pointwise", formula: node.text, sum,
     rounding: SEVERAL * epsilonOf(node.y) * (Math.abs(sum) + 1),
     parts: Object.fromEntries(node.letters.map((k, d) => [
-      indexed(k, own(node.inputs[k].shape, index)), at(index)[d]])),
+      indexed(k, own(node, k, index)), at(index)[d]])),
     panels: [
-      ...node.letters.map((k) => ({caption: [k, node.titles[k] === k ? "" : node.titles[k]],
-        value: (where) => node.inputs[k].at(own(node.inputs[k].shape, where))})),
+      ...maps.map((k) => ({caption: [k, node.titles[k] === k ? "" : node.titles[k]],
+        value: (where) => node.inputs[k].at(own(node, k, where))})),
       {caption: ["y", node.text], value: (where) => node.y.at(where)},
     ],
-    signs: node.letters.length === 2 ? [{Add: "+", Subtract: "−", Multiply: "×", Divide: "÷",
+    signs: maps.length === 2 ? [{Add: "+", Subtract: "−", Multiply: "×", Divide: "÷",
       Power: "^", SquaredError: "−"}[node.operation], node.operation === "SquaredError" ? "squared" : "="] : ["→"],
   };
 }
 
-function elementwiseGradient(node, index, letter) {
+function elementwiseGradient(node, where, letter) {
   const {dy} = node.back;
-  const {shape} = node.inputs[letter];
+  const shape = standing(node, letter);
+  const index = shape.map((_, k) => where[k] ?? 0);
   const [, slopes] = ELEMENTWISE[node.operation];
-  const values = (where) => node.letters.map(
-    (k) => node.inputs[k].at(own(node.inputs[k].shape, where)));
-  const slope = (where) => dy.round(slopes[letter](node.y.at(where), ...values(where)));
+  const slope = (place) => dy.round(slopes[letter](node.y.at(place), ...given(node, place)));
   const extra = dy.shape.length - shape.length;
   const repeated = dy.shape.map((n, k) => k < extra || (shape[k - extra] === 1 && n !== 1));
   const text = node.slopes[letter];
