@@ -219,3 +219,28 @@ def test_a_prelus_weight_gathers_where_its_channel_is_negative(shape, slopes):
         gathered = (np.minimum(x.numpy(), 0) * backward.dy)[own]
         np.testing.assert_allclose(lens.products, gathered, rtol=1e-12)
         check(lens, gathered.sum())
+
+
+@pytest.mark.parametrize("how", [
+    {"mode": "nearest"}, {"mode": "bilinear"}, {"mode": "bilinear", "align_corners": True},
+])  # fmt: skip
+@given(st.tuples(st.integers(1, 9), st.integers(1, 9)), st.integers(0, 99))
+@settings(max_examples=25)
+def test_upsampling(how, size, seed):
+    rng = np.random.default_rng(seed)
+    x = leaf(rng, 2, 2, 4, 5)
+    run = lambda x: F.interpolate(x, size, **how)  # noqa: E731
+    for _ in range(3):
+        check_linear(recorded(run, x, seed=seed), run, (x,), rng)
+
+
+def test_an_output_between_four_pixels_reads_them_by_their_distance():
+    x = Tensor(np.arange(12.0).reshape(1, 1, 3, 4), requires_grad=True)
+    forward, backward = recorded(lambda x: F.interpolate(x, (6, 8), mode="bilinear"), x)
+    lens = forward.into(0, 0, 1, 4)  # at row 0.25, column 1.75
+    np.testing.assert_array_equal(lens.weights, np.outer([0.75, 0.25], [0.25, 0.75]))
+    np.testing.assert_array_equal(lens.window, x.numpy()[0, 0, :2, 1:3])
+    assert lens.starts == (0, 1) and "row 0.25, column 1.75" in lens.note
+    lens = backward.into(0, 0, 1, 1)  # four outputs along each axis read it
+    np.testing.assert_array_equal(lens.weights, np.outer(*[[0.25, 0.75, 0.75, 0.25]] * 2))
+    assert lens.starts == (1, 1)

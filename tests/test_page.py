@@ -118,18 +118,20 @@ class Losses(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Leaky and smooth activations."""
+    """Leaky and smooth activations, upsampling."""
 
     def __init__(self):
         super().__init__()
         self.conv = nn.Conv2d(1, 4, 3, padding=1)
         self.prelu = nn.PReLU(4)
         self.prelu_of_all = nn.PReLU()
-        self.fc = nn.Linear(144, 10)
+        self.fc = nn.Linear(140, 10)
 
     def forward(self, x):
         x = self.prelu_of_all(F.leaky_relu(self.prelu(self.conv(x)) - 0.5, 0.3))
-        return self.fc(F.gelu(F.gelu(x * 3), "tanh").flatten(1))
+        x = F.interpolate(F.gelu(F.gelu(x * 3), "tanh"), (4, 9), mode="bilinear")
+        x = F.interpolate(x, scale_factor=1.5, mode="bilinear", align_corners=True)
+        return self.fc(F.interpolate(x, (7, 5)).flatten(1))
 
 
 class Pooled(nn.Module):

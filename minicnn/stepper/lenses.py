@@ -8,6 +8,7 @@ from minicnn.ops.epilogue import Fused
 from minicnn.stepper import channel_lenses as channels
 from minicnn.stepper import loss_lenses as losses
 from minicnn.stepper import moving_lenses as moving
+from minicnn.stepper import resampling_lenses as resampling
 from minicnn.stepper.conv_lenses import Conv, ConvTranspose
 from minicnn.stepper.elementwise import SLOPES, VALUES, activation_texts, arguments, texts
 from minicnn.stepper.lens import Lens, add_up, at, epsilon, finished
@@ -216,6 +217,8 @@ LENSES = {
     "SoftTargetCrossEntropy": {
         "y": losses.soft_target_y, "gradient": losses.soft_target_gradient},
     "CapsuleMargin": {"y": losses.margin_y, "x": losses.margin_dx},
+    **{name: {"y": resampling.upsample_y, "x": resampling.upsample_dx}
+       for name in resampling.UPSAMPLING},
     "MatMul": {"y": matmul_y, "gradient": matmul_gradient},
     "Linear": {
         "y": linear_y, "x": linear_dx, "w": linear_dw, "b": linear_db, "add": added_gradient},

@@ -23,9 +23,9 @@ BUDGET = 9_000_000  # bytes for the arrays, so that the whole page stays under 1
 SCRIPTS = (
     "dom", "numbers", "arrays", "colour", "follow", "model", "sums", "windows", "endings",
     "conv_lenses", "pool_lenses", "dense_lenses", "pointwise", "norm_lenses", "moving_lenses",
-    "loss_lenses", "lenses", "fold", "layout", "graph", "planes", "maps", "cards", "grids", "chart",
-    "histogram", "views", "code", "threads", "lens_panel", "header", "timeline", "help", "keys",
-    "main",
+    "loss_lenses", "resampling_lenses", "lenses", "fold", "layout", "graph", "planes", "maps",
+    "cards", "grids", "chart", "histogram", "views", "code", "threads", "lens_panel", "header",
+    "timeline", "help", "keys", "main",
 )  # fmt: skip
 
 

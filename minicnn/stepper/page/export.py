@@ -18,6 +18,7 @@ from minicnn.stepper.moving_lenses import MOVES, moved_from
 from minicnn.stepper.notation import snake
 from minicnn.stepper.page.encode import Arrays, thumbnail, whole
 from minicnn.stepper.page.lens_data import plain
+from minicnn.stepper.resampling_lenses import UPSAMPLING, positions
 
 FORMAT = "minicnn-steps/1"
 
@@ -210,6 +211,8 @@ def extras(step) -> dict:
         return {"mask": np.broadcast_to(op.mask(x), x.shape)}
     if step.operation == "AvgPool2d":
         return {"divisors": op.divisors()}
+    if step.operation in UPSAMPLING:
+        return {key: np.stack(positions(op, k)) for k, key in enumerate(("rows", "columns"))}
     if step.operation in ("Pad", *MOVES) and step.operation != "Reshape":
         return {"source": moved_from(step).astype(np.int32)}
     return {}

@@ -7,11 +7,12 @@ import { NORM_LENSES } from "./norm_lenses.js";
 import { indexed } from "./numbers.js";
 import { POINTWISE_LENSES, addedGradient } from "./pointwise.js";
 import { POOL_LENSES } from "./pool_lenses.js";
+import { RESAMPLING_LENSES } from "./resampling_lenses.js";
 import { agreement, storedLens } from "./sums.js";
 
 // operation -> a function for y, and for each gradient by its letter, or for all ("gradient").
 const LENSES = {...CONV_LENSES, ...POOL_LENSES, ...DENSE_LENSES, ...POINTWISE_LENSES, ...NORM_LENSES,
-  ...MOVING_LENSES, ...LOSS_LENSES};
+  ...MOVING_LENSES, ...LOSS_LENSES, ...RESAMPLING_LENSES};
 
 // The lens on one number of a step: y[index], or d{letter}[index]. null where there is none; a
 // string says why there is none here.
