@@ -244,3 +244,31 @@ def test_an_output_between_four_pixels_reads_them_by_their_distance():
     lens = backward.into(0, 0, 1, 1)  # four outputs along each axis read it
     np.testing.assert_array_equal(lens.weights, np.outer(*[[0.25, 0.75, 0.75, 0.25]] * 2))
     assert lens.starts == (1, 1)
+
+
+@pytest.mark.parametrize("pool", [
+    lambda x: F.max_pool2d(x, 3, stride=2, padding=1, return_indices=True),
+    lambda x: F.max_pool2d(x, 2, stride=2, padding=1, dilation=2, return_indices=True),
+    lambda x: F.adaptive_max_pool2d(x, 3, return_indices=True),
+])  # fmt: skip
+def test_unpooling(pool):
+    rng = np.random.default_rng(0)
+    x = Tensor(rng.integers(-3, 3, (2, 2, 6, 6)).astype(float))  # windows overlap and share maxima
+    with minicnn.record() as steps:
+        small, places = pool(x)
+    for index in np.ndindex(*places.shape):
+        lens = steps[-1].into(*index)
+        check(lens, places.numpy()[index])
+        assert x.numpy()[index[:2]].ravel()[lens.sum] == small.numpy()[index]
+    small = Tensor(small.numpy() + 10, requires_grad=True)
+    forward, backward = recorded(lambda s: F.max_unpool2d(s, places, 2), small)
+    y, owner = np.zeros((2, 2, 36)), {}
+    for (n, c, *pixel), place in np.ndenumerate(places.numpy()):
+        y[n, c, place], owner[n, c, place] = small.numpy()[n, c, *pixel], pixel
+    for n, c, p, q in np.ndindex(2, 2, 6, 6):
+        check(forward.into(n, c, p, q), y[n, c, p * 6 + q])
+    flat = backward.dy.reshape(y.shape)
+    for n, c, *pixel in np.ndindex(*small.shape):
+        place = places.numpy()[n, c, *pixel]
+        stays = owner[n, c, place] == pixel
+        check(backward.into(n, c, *pixel), flat[n, c, place] if stays else 0)

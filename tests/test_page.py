@@ -118,7 +118,7 @@ class Losses(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Leaky and smooth activations, upsampling."""
+    """Leaky and smooth activations, unpooling, upsampling."""
 
     def __init__(self):
         super().__init__()
@@ -129,7 +129,10 @@ class Decoder(nn.Module):
 
     def forward(self, x):
         x = self.prelu_of_all(F.leaky_relu(self.prelu(self.conv(x)) - 0.5, 0.3))
-        x = F.interpolate(F.gelu(F.gelu(x * 3), "tanh"), (4, 9), mode="bilinear")
+        x = F.gelu(F.gelu(x * 3), "tanh")
+        x = F.max_unpool2d(*F.max_pool2d(x, 3, stride=2, padding=1, return_indices=True), 2)
+        x = x + F.max_unpool2d(*F.adaptive_max_pool2d(x, 3, return_indices=True), 2)
+        x = F.interpolate(x, (4, 9), mode="bilinear")
         x = F.interpolate(x, scale_factor=1.5, mode="bilinear", align_corners=True)
         return self.fc(F.interpolate(x, (7, 5)).flatten(1))
 

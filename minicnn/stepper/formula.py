@@ -6,6 +6,7 @@ import math
 
 from minicnn.stepper.elementwise import TEXTS, activation_texts, texts
 from minicnn.stepper.notation import over, shape_of, wanted
+from minicnn.stepper.resampling_formulas import RESAMPLING_FORMULAS
 from minicnn.stepper.row_formulas import ROW_FORMULAS
 
 
@@ -129,6 +130,11 @@ def _max_pool2d(step):
     return ["dx[n,c,p,q] = Σ dy[n,c,i,j]   over the windows (i,j) whose largest x is at (p,q)"]
 
 
+def _pool_indices(step):
+    W = shape_of(step, "x")[3]
+    return [f"y[n,c,i,j] = {W} h + w, with x[n,c,h,w] the largest of window (i,j): its place"]
+
+
 def _avg_pool2d(step):
     N, C, OH, OW = shape_of(step, "y")
     KH, KW = step.op.kernel
@@ -223,28 +229,6 @@ def _pad(step):
     return ["dx = the sum of dy over the places of y that an element of x is at"]
 
 
-def _upsample_nearest2d(step):
-    row, column = (f"floor({k} {n:g}/{m:g})" for k, (n, m) in zip("ij", step.op.spans))
-    if step.direction == "forward":
-        N, C, OH, OW = shape_of(step, "y")
-        return [f"y[n,c,i,j] = x[n,c,{row},{column}]", f"for {over(n=N, c=C, i=OH, j=OW)}"]
-    return [f"dx[n,c,h,w] = Σ dy[n,c,i,j]   over {row} = h, {column} = w"]
-
-
-def _upsample_bilinear2d(step):
-    H, W = shape_of(step, "x")[2:]
-    half, less = ("", "") if step.op.align_corners else ("½", " - ½")
-    row, column = (f"{f'({k}+{half})' if half else k} {n:g}/{m:g}{less}"
-                   for k, (n, m) in zip("ij", step.op.spans))  # fmt: skip
-    weights = [
-        "weight[h] = 1 - |h - p|, weight[w] = 1 - |w - q|, none below 0",
-        f"p = {row}, within 0 to {H - 1}; q = {column}, within 0 to {W - 1}",
-    ]
-    if step.direction == "forward":
-        return ["y[n,c,i,j] = Σ x[n,c,h,w] · weight[h] · weight[w]", *weights]
-    return ["dx[n,c,h,w] = Σ dy[n,c,i,j] · weight[h] · weight[w]   over all (i,j)", *weights]
-
-
 def _elementwise(step):
     text, slopes = texts(step)
     if step.direction == "forward":
@@ -281,7 +265,7 @@ FORMULAS = {
     "ConvTranspose2d": _conv_transpose2d,
     "LocalResponseNorm": _local_response_norm,
     "Pad": _pad,
-    "UpsampleNearest2d": _upsample_nearest2d,
-    "UpsampleBilinear2d": _upsample_bilinear2d,
+    "PoolIndices": _pool_indices,
+    **RESAMPLING_FORMULAS,
     **ROW_FORMULAS,
 }

@@ -12,7 +12,13 @@ from minicnn.stepper import resampling_lenses as resampling
 from minicnn.stepper.conv_lenses import Conv, ConvTranspose
 from minicnn.stepper.elementwise import SLOPES, VALUES, activation_texts, arguments, texts
 from minicnn.stepper.lens import Lens, add_up, at, epsilon, finished
-from minicnn.stepper.window_lenses import AdaptiveAvgPool, AdaptiveMaxPool, AvgPool, MaxPool
+from minicnn.stepper.window_lenses import (
+    AdaptiveAvgPool,
+    AdaptiveMaxPool,
+    AvgPool,
+    MaxPool,
+    pool_indices_y,
+)
 
 LOSSES = ("SoftmaxCrossEntropy",)  # called L, not y
 # A few roundings of one number, for functions that libraries compute in different ways.
@@ -219,6 +225,8 @@ LENSES = {
     "CapsuleMargin": {"y": losses.margin_y, "x": losses.margin_dx},
     **{name: {"y": resampling.upsample_y, "x": resampling.upsample_dx}
        for name in resampling.UPSAMPLING},
+    "MaxUnpool2d": {"y": resampling.unpool_y, "x": resampling.unpool_dx},
+    "PoolIndices": {"y": pool_indices_y},
     "MatMul": {"y": matmul_y, "gradient": matmul_gradient},
     "Linear": {
         "y": linear_y, "x": linear_dx, "w": linear_dw, "b": linear_db, "add": added_gradient},

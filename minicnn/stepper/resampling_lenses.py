@@ -1,4 +1,4 @@
-"""Lenses on upsampling: which pixels an output reads with which weights, and who reads a pixel."""
+"""Lenses on upsampling and unpooling: which pixels an output reads, and which outputs read it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 
 from minicnn.stepper.lens import add_up, at
 
+# ---------------------------------------------------------------------------
+# Upsampling
+# ---------------------------------------------------------------------------
 UPSAMPLING = ("UpsampleNearest2d", "UpsampleBilinear2d")
 
 
@@ -67,3 +70,40 @@ def upsample_dx(step, n, c, h, w):
         "note": note if window.size else "no output reads this pixel, so it has no influence",
         "rounding": 2 * fields["rounding"],
     }
+
+
+# ---------------------------------------------------------------------------
+# Unpooling
+# ---------------------------------------------------------------------------
+def laid_at(step, n, c, place):
+    """The pixels of x, as rows of (h, w), that name a place; the last one lies there."""
+    return np.argwhere(step.inputs["place"][n, c] == place).tolist()
+
+
+def unpool_y(step, n, c, p, q):
+    x, place = step.inputs["x"], p * step.op.size[1] + q
+    pixels = laid_at(step, n, c, place)
+    if not pixels:
+        return {
+            "formula": "0", "sum": x.dtype.type(0),
+            "note": f"no x has the place {place}: no maximum was found here",
+        }  # fmt: skip
+    index = (n, c, *pixels[-1])
+    return {
+        "formula": at("x", index), "sum": x[index], "parts": {at("place", index): np.int64(place)},
+        "note": "the maximum is put back where it was found" if len(pixels) == 1
+        else f"{len(pixels)} elements of x have this place: the last stays",
+    }  # fmt: skip
+
+
+def unpool_dx(step, n, c, h, w):
+    place = int(step.inputs["place"][n, c, h, w])
+    index = (n, c, *divmod(place, step.op.size[1]))
+    stays = laid_at(step, n, c, place)[-1] == [h, w]
+    return {
+        "formula": at("dy", index) if stays else "0",
+        "sum": step.dy[index] if stays else step.dy.dtype.type(0),
+        "parts": {at("place", (n, c, h, w)): np.int64(place), at("dy", index): step.dy[index]},
+        "note": "the gradient of the place that it was put at" if stays
+        else "another x with the same place lies there, so this one has no influence",
+    }  # fmt: skip

@@ -107,6 +107,22 @@ class MaxPool:
         }
 
 
+def pool_indices_y(step, n, c, i, j):
+    """The place h W + w of a pooling's winner."""
+    if step.op.pool.__name__ == "AdaptiveMaxPool2d":
+        h, w = AdaptiveMaxPool.winner(step, n, c, i, j)[2]
+        fields = AdaptiveMaxPool.y(step, n, c, i, j)
+    else:
+        h, w = MaxPool.winner(step.op, step.inputs["x"][n, c], i, j)
+        fields = MaxPool.y(step, n, c, i, j)
+    W = step.inputs["x"].shape[3]
+    return fields | {
+        "formula": f"{W} h + w = {W} · {h} + {w}, with (h, w) the place of {fields['formula']}",
+        "sum": np.int64(h * W + w),
+        "note": "counted row by row: what unpooling puts a value back by",
+    }
+
+
 class AvgPool:
     """y[n,c,i,j] = 1/D[i,j] times the window's sum; every cell gets an equal share of dy.
 

@@ -198,7 +198,18 @@ function adaptiveMaxGradient(node, [n, c, p, q]) {
   return lens;
 }
 
+// The place h W + w of a pooling's winner.
+function poolIndices(node, index) {
+  const lens = (node.settings.kernel ? maxPool : adaptiveMax)(node, index);
+  const W = node.inputs.x.shape[3];
+  const [h, w] = lens.marks().x[1].rect;
+  return {...lens, sum: h * W + w,
+    formula: `${W} h + w = ${W} · ${h} + ${w}, with (h, w) the place of ${lens.formula}`,
+    note: "Counted row by row: what unpooling puts a value back by."};
+}
+
 export const POOL_LENSES = {
+  PoolIndices: {y: poolIndices},
   MaxPool2d: {y: maxPool, x: maxPoolGradient},
   AvgPool2d: {y: averagePool, x: averagePoolGradient},
   AdaptiveAvgPool2d: {y: adaptiveAverage, x: adaptiveAverageGradient},
