@@ -84,7 +84,7 @@ def settings_text(step) -> str:
         if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]:
             value = value[0]  # (2, 2) is written 2
         if value is not None and (name != "key" or len(str(value)) < 40):
-            texts.append(f"{name} {value}")
+            texts.append(f"{name} {getattr(value, '__name__', value)}")
     return ", ".join([*texts, f"backend {step.backend}"])
 
 

@@ -20,6 +20,10 @@ export function down(node, letter, index) {
   if (node.operation === "Reshape") return unravel(node.inputs.x.offset(index), shape);
   if (node.extra.source?.whole) return moved(node, index, shape);
   if (node.operation === "Cat") return offsetInCat(node, letter, index, 1);
+  if (node.operation === "MaxUnpool2d" && node.inputs.place.whole) {
+    const place = node.inputs.place.at(index);
+    return [...index.slice(0, 2), Math.floor(place / shape[3]), place % shape[3]];
+  }
   if (WINDOWED.has(node.operation) && letter === "x") {
     const {kernel, stride, padding, dilation} = geometry(node);
     const pixel = [0, 1].map((k) => Math.floor(
@@ -56,6 +60,9 @@ export function up(node, letter, index) {
   }
   if (operation === "Cat") return offsetInCat(node, letter, index, -1);
   if (operation === "MaxPool2d" && node.inputs.x.whole) return winner(node, index);
+  if (operation === "MaxUnpool2d" && node.inputs.place.whole) {
+    return laidAt(node, index).pop() ?? scaled(index, node.y.shape, shape);
+  }
   if (WINDOWED.has(operation) && letter === "x") {
     const {kernel, stride, padding, dilation} = geometry(node);
     const pixel = [0, 1].map((k) => index[k + 2] * stride[k] - padding[k]
@@ -122,6 +129,19 @@ function argmax(count, value) {
     if (here > best) [best, place] = [here, k];
   }
   return place;
+}
+
+// The pixels that MaxUnpool2d was told to put at (p, q), as indices: the last one lies there.
+export function laidAt(node, [n, c, p, q]) {
+  const {place} = node.inputs;
+  const [, , H, W] = place.shape;
+  const found = [];
+  for (let h = 0; h < H; h++) {
+    for (let w = 0; w < W; w++) {
+      if (place.at([n, c, h, w]) === p * node.y.shape[3] + q) found.push([n, c, h, w]);
+    }
+  }
+  return found;
 }
 
 // The pixel that wins a window of MaxPool2d: the first of the largest, never in the padding.

@@ -1,4 +1,5 @@
 // Lenses on upsampling and unpooling.
+import { laidAt } from "./follow.js";
 import { indexed } from "./numbers.js";
 import { sumLens } from "./sums.js";
 
@@ -73,26 +74,15 @@ function upsampleGradient(node, [n, c, h, w]) {
 }
 
 // -- unpooling ---------------------------------------------------------------------
-// The pixels of x that name a place; the last one lies there.
-function laidAt(node, n, c, wanted) {
-  const {place} = node.inputs;
-  const [, , H, W] = place.shape;
-  const found = [];
-  for (let h = 0; h < H; h++) {
-    for (let w = 0; w < W; w++) if (place.at([n, c, h, w]) === wanted) found.push([h, w]);
-  }
-  return found;
-}
-
 function unpool(node, [n, c, p, q]) {
   const {x} = node.inputs;
   const place = p * node.y.shape[3] + q;
-  const pixels = laidAt(node, n, c, place);
+  const pixels = laidAt(node, [n, c, p, q]);
   if (!pixels.length) {
     return {kind: "value", sum: 0, rounding: 0, formula: "0",
       note: `No x has the place ${place}: no maximum was found here.`};
   }
-  const index = [n, c, ...pixels[pixels.length - 1]];
+  const index = pixels[pixels.length - 1];
   const marks = [{lead: [n, c], rect: [...index.slice(2), 1, 1]}];
   return {kind: "value", sum: x.at(index), rounding: 0, formula: indexed("x", index),
     parts: {[indexed("x", index)]: x.at(index), [indexed("place", index)]: place},
@@ -106,13 +96,14 @@ function unpoolGradient(node, [n, c, h, w]) {
   const OW = node.y.shape[3];
   const place = node.inputs.place.at([n, c, h, w]);
   const index = [n, c, Math.floor(place / OW), place % OW];
-  const stays = laidAt(node, n, c, place).pop().join() === `${h},${w}`;
+  const stays = String(laidAt(node, index).pop()) === String([n, c, h, w]);
   return {kind: "value", sum: stays ? dy.at(index) : 0, rounding: 0,
     formula: stays ? indexed("dy", index) : "0",
     parts: {[indexed("place", [n, c, h, w])]: place, [indexed("dy", index)]: dy.at(index)},
     note: stays ? "The gradient of the place that it was put at."
       : "Another x with the same place lies there, so this one has no influence.",
-    marks: () => ({dy: [{lead: [n, c], rect: [...index.slice(2), 1, 1]}]})};
+    marks: () => ({dy: [{lead: [n, c], rect: [...index.slice(2), 1, 1]}],
+      place: [{lead: [n, c], rect: [h, w, 1, 1]}]})};
 }
 
 const upsampling = {y: upsample, x: upsampleGradient};
