@@ -272,3 +272,14 @@ def test_unpooling(pool):
         place = places.numpy()[n, c, *pixel]
         stays = owner[n, c, place] == pixel
         check(backward.into(n, c, *pixel), flat[n, c, place] if stays else 0)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 2, 5), (6, 4)])
+def test_mean_and_variance_of_a_batch(shape):
+    rng = np.random.default_rng(0)
+    x = Tensor(rng.standard_normal(shape) + 1000, requires_grad=True)
+    step = recorded(lambda x: F.batch_norm(x, training=True), x)[0]
+    over = tuple(k for k in range(len(shape)) if k != 1)
+    for c in range(4):
+        check(step.into(0, c), x.numpy().mean(over)[c])
+        check(step.into(1, c), x.numpy().var(over)[c])

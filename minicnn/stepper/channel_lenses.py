@@ -13,6 +13,26 @@ SEVERAL = 16  # roundings of one number, where libraries compute in different wa
 # ---------------------------------------------------------------------------
 # Batch normalization
 # ---------------------------------------------------------------------------
+def moments_y(step, which, c):
+    """The mean (y[0,c]) or the variance (y[1,c]) of a channel."""
+    x, mean = step.inputs["x"][:, c], step.output[0, c]
+    axes = "nijk"[: x.ndim]
+    place = ",".join(["n", str(c), *axes[1:]])
+    if which == 0:
+        return add_up(x, axes=axes, divisor=x.size) | {
+            "formula": f"1/{x.size} Σ x[{place}]", "labels": (f"x[{{k}},{c}]", ""),
+            "note": "the mean of the channel over all images of the batch",
+        }  # fmt: skip
+    fields = add_up(x - mean, x - mean, axes=axes, divisor=x.size)
+    return fields | {
+        "formula": f"1/{x.size} Σ d[{place}]², d = x - mean[{c}]",
+        "labels": (f"d[{{k}},{c}]", f"d[{{k}},{c}]"),
+        "parts": {f"mean[{c}]": mean},
+        "note": "the variance: how far the channel's elements lie from their mean, squared",
+        "rounding": SEVERAL * fields["rounding"] + (epsilon(x.dtype) * float(mean)) ** 2,
+    }
+
+
 def channel(step, c):
     """Mean, variance, 1/sqrt(var + eps), weight and bias of a channel; w and b may be None."""
     _, moments, w, b, _ = step.inputs.values()

@@ -207,6 +207,7 @@ LENSES = {
     "MaxPool2d": {"y": MaxPool.y, "x": MaxPool.dx},
     "AvgPool2d": {"y": AvgPool.y, "x": AvgPool.dx},
     "AdaptiveAvgPool2d": {"y": AdaptiveAvgPool.y, "x": AdaptiveAvgPool.dx},
+    "Moments": {"y": channels.moments_y},
     "BatchNorm": {
         "y": channels.batch_norm_y, "x": channels.batch_norm_dx, "w": channels.batch_norm_dw,
         "b": channels.batch_norm_db, "add": added_gradient},

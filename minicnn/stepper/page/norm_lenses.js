@@ -14,6 +14,32 @@ function overChannel(array, c, visit) {
   }
 }
 
+// The mean (y[0,c]) or the variance (y[1,c]) of a channel.
+function moments(node, [which, c]) {
+  const {x} = node.inputs;
+  const [N, , ...rest] = x.shape;
+  const count = rest.reduce((a, b) => a * b, N);
+  const axes = [..."nijk"].slice(0, rest.length + 1);
+  const at = ([n, ...where]) => [n, c, ...where];
+  const mean = node.y.at([0, c]);
+  const far = (place) => x.round(x.at(at(place)) - mean);
+  const given = {
+    divisor: count, outer: ["image", (n) => n], marks: (n) => ({x: [{lead: [n, c]}]}),
+    places: (place) => ({x: {index: at(place)}}), describe: (place) => `element ${at(place)}`,
+  };
+  if (which === 0) {
+    return sumLens(node.y, [N, ...rest], axes, (place) => x.at(at(place)), null, {
+      ...given, formula: `1/${count} Σ ${indexed("x", at(axes))}`,
+      labels: [(n) => [`x[${n},${c}]`, ""]],
+      note: "The mean of the channel over all images of the batch."});
+  }
+  return sumLens(node.y, [N, ...rest], axes, far, far, {
+    ...given, several: SEVERAL, rounding: (epsilonOf(x) * mean) ** 2,
+    formula: `1/${count} Σ ${indexed("d", at(axes))}², d = x − mean[${c}]`,
+    labels: [(n) => [`d[${n},${c}]`, "x − mean"], (n) => [`d[${n},${c}]`, "again"]],
+    note: "The variance: how far the channel's elements lie from their mean, squared."});
+}
+
 function channelOf(node, c) {
   const {x, moments, w, b} = node.inputs;
   const [mean, variance] = [moments.at([0, c]), moments.at([1, c])];
@@ -165,6 +191,7 @@ function responseNormGradient(node, index) {
 }
 
 export const NORM_LENSES = {
+  Moments: {y: moments},
   BatchNorm: {y: batchNorm, x: batchNormGradient, w: batchNormParameter, b: batchNormParameter},
   LocalResponseNorm: {y: responseNorm, x: responseNormGradient},
 };
