@@ -13,7 +13,7 @@ import numpy as np
 from minicnn.stepper.cards import settings_text
 from minicnn.stepper.chosen import Path, lenses_at
 from minicnn.stepper.elementwise import TEXTS, texts
-from minicnn.stepper.keep import on_cpu
+from minicnn.stepper.keep import Sample, on_cpu
 from minicnn.stepper.moving_lenses import MOVES, moved_from
 from minicnn.stepper.notation import snake
 from minicnn.stepper.page.encode import Arrays, thumbnail, whole
@@ -181,7 +181,8 @@ def name_of(held, letter, user):
     if held is None:
         return ""
     if held.kind == "input" and letter in ("x", "a", "xs"):
-        return "input" if np.any(on_cpu(held.array)) else "zeros"  # an LSTM's first state, say
+        array = on_cpu(held.array)
+        return "input" if isinstance(array, Sample) or np.any(array) else "zeros"  # LSTM's start
     if held.kind == "input":
         return letter
     return f"{user}.{letter}"
