@@ -364,6 +364,34 @@ def test_terms_of_a_clicked_pixel_in_backward(opened, recordings):
     np.testing.assert_allclose(expected, back.grads["w"][o, c, u, v], rtol=1e-3, atol=1e-6)
 
 
+def test_mean_and_variance_are_two_rows_to_click(opened, recordings):
+    steps = recordings("residual")
+    tab = opened("residual")
+    press(tab, "ArrowRight")
+    x = steps[0].output[:, 4]
+    for row, expected in enumerate((x.mean(), x.var())):
+        click_cell(tab, "y", row, 4, 2, 6)
+        assert tab.evaluate("stepper.model.pick") == [row, 4]
+        np.testing.assert_allclose(numbers(tab, "[data-sum]", "sum")[0], expected, 1e-5, 1e-7)
+    press(tab, "Escape", "ArrowRight")  # what it normalizes: the same channel
+    assert tab.evaluate("stepper.model.pick[1]") == 4
+    press(tab, "ArrowLeft")
+    tab.evaluate("stepper.chooseImage(2)")
+    assert tab.evaluate("stepper.model.pick[0]") < 2
+
+
+def test_a_prelus_weight_gathers_in_the_browser_too(opened, recordings):
+    steps = recordings("decoder")
+    tab = opened("decoder")
+    goto(tab, steps, "prelu", "backward")
+    press(tab, "d")
+    (c,) = tab.evaluate("stepper.model.pick")
+    back = steps.goto("prelu", "backward")
+    gathered = back.dy[:, c] * np.minimum(back.inputs["x"][:, c], 0)
+    assert numbers(tab, "[data-sum]", "sum")[0] == np.add.accumulate(gathered.ravel())[-1]
+    np.testing.assert_allclose(gathered.sum(), back.grads["a"][c], rtol=1e-4)
+
+
 def test_gradients_of_all_users_are_added_at_a_fork(opened, recordings):
     steps = recordings("inception")
     tab = opened("inception")

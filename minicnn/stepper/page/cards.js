@@ -121,14 +121,15 @@ function activation(app, lens, {role, name, array, index, word, target}) {
   else if (!marks.length && here && array.shape.length >= 3) {
     marks.push({rect: [...pick, 1, 1], kind: "hue"});
   } else if (!marks.length && array.shape.length < 3) marks.push({index, kind: "hue"});
-  const placed = placeMarks(marks, array, shown);
+  const matrix = role === "moments" || (role === "y" && node.operation === "Moments");
+  const placed = placeMarks(marks, array, shown, matrix);
   const leads = array.shape.length === 4
     ? Array.from({length: array.shape[1]}, (_, c) => [shown[0], c])
       .filter((one) => array.has(one)) : [];
   const channels = leads.map(([, c]) => c);
   return h("figure", {class: "card", "data-role": role},
     caption(name, array, word),
-    heatMap(app, {array, index: shown, name, marks: placed, choose, pad: padOf(node, role),
+    heatMap(app, {array, index: shown, matrix, name, marks: placed, choose, pad: padOf(node, role),
       label: `${name}, ${array.shape.join(" by ")}, heat map; picked ${indexed(name, index)}`}),
     strip(app, {array, leads, shown: channels.indexOf(shown[1]), names: channels.map(String),
       key: `${name} channels`,
@@ -137,10 +138,10 @@ function activation(app, lens, {role, name, array, index, word, target}) {
 }
 
 // Marks on a folded vector know their index; the sheet says which cell that is.
-function placeMarks(marks, array, shown) {
+function placeMarks(marks, array, shown, matrix = false) {
   return marks.map((mark) => {
     if (mark.rect) return mark;
-    const cell = planeOf(array, shown, false).cell(mark.index);
+    const cell = planeOf(array, shown, matrix).cell(mark.index);
     return cell ? {rect: [...cell, 1, 1], kind: mark.kind} : null;
   }).filter(Boolean);
 }

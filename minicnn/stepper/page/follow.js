@@ -21,6 +21,7 @@ export function down(node, letter, index) {
   if (node.extra.source?.whole) return moved(node, index, shape);
   if (node.operation === "Cat") return offsetInCat(node, letter, index, 1);
   if (node.operation === "Moments") return [0, index[1]];
+  if (letter === "moments") return shape.map((_, k) => (k === 1 ? index[1] : 0));
   if (node.operation === "MaxUnpool2d" && node.inputs.place.whole) {
     const place = node.inputs.place.at(index);
     return [...index.slice(0, 2), Math.floor(place / shape[3]), place % shape[3]];
@@ -62,6 +63,7 @@ export function up(node, letter, index) {
   if (operation === "Cat") return offsetInCat(node, letter, index, -1);
   if (operation === "MaxPool2d" && node.inputs.x.whole) return winner(node, index);
   if (operation === "Moments") return shape.map((_, k) => (k === 1 ? index[1] : 0));
+  if (letter === "moments") return [0, index[1]];
   if (operation === "MaxUnpool2d" && node.inputs.place.whole) {
     return laidAt(node, index).pop() ?? scaled(index, node.y.shape, shape);
   }

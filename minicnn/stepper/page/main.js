@@ -241,9 +241,9 @@ class App {
     this.change(() => {
       const {model} = this;
       model.image = n;
-      const {output} = model.step.node;
+      const {output, operation} = model.step.node;
       const pick = model.pickOf(output);
-      if (pick.length > 1) model.followFrom(output, [n, ...pick.slice(1)]);
+      if (pick.length > 1 && operation !== "Moments") model.followFrom(output, [n, ...pick.slice(1)]);
       else model.followFrom(model.nodes[0].output, [n, ...model.pickOf(model.nodes[0].output).slice(1)]);
     });
   }
