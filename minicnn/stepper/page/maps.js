@@ -7,7 +7,7 @@ import { beyond, planeOf } from "./planes.js";
 
 const PAGE = 16; // maps in a strip at a time
 const LARGEST_CELL = 26; // pixels
-const [LONG, LONGEST] = [12, 1.5]; // how much wider than high, and higher than wide, a map is at most
+const [LONG, LONGEST] = [12, 1.5]; // a map is at most so much wider than high, or higher than wide
 
 // A map that shows values on hover and can be clicked.
 //   marks: [{rect: [r, c, h, w], kind}] in cells; pad: [rows, columns] around the map
