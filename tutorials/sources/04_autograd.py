@@ -164,7 +164,8 @@ assert (a.grad, b.grad) == (64, 32)
 # ## 4 And minicnn's
 #
 # The same computation with `minicnn.Tensor`, and the tape it leaves. An entry is a `Function`; it
-# knows its parents and its number.
+# knows its parents and its number. (s · s has the same parent twice. "drawn by" names the backend,
+# the code that computed it.)
 
 # %%
 ta, tb = Tensor(2.0, requires_grad=True), Tensor(3.0, requires_grad=True)
@@ -226,8 +227,8 @@ minicnn.check(my_linear_backward)
 # %% [markdown]
 # ## 5 A net on your own tape
 #
-# Four operations more, and it can learn to read digits. This is no toy: it is how every net in the
-# zoo is trained, with fewer operations.
+# Four operations more, and it can learn to read digits. This is no toy: every net in
+# `minicnn.models` is trained in just this way, with more kinds of operations.
 
 
 # %%
@@ -311,9 +312,9 @@ assert accuracy > 0.9
 # else. So every backward in minicnn is compared with slopes. Three things you have to know to do
 # that.
 #
-# **Trap 1: the step.** Too large, and the slope is that of a chord. Too small, and f(x + h) and f(x
-# - h) agree in nearly all digits: their difference is rounding. In float32 there is hardly any good
-#   step left, which is why gradient checks run in float64.
+# **Trap 1: the step.** Too large, and the slope is that of a chord. Too small, and the two values
+# of f agree in nearly all digits: their difference is rounding. In float32 there is hardly any good
+# step left, which is why gradient checks run in float64. (Below, steps get smaller to the right.)
 
 # %%
 steps = 10.0 ** np.arange(-13, 0.5, 0.5)
@@ -359,7 +360,9 @@ minicnn.gradcheck(
 )  # fmt: skip
 
 # %% [markdown]
-# And a backward with a mistake, the most common one: a number that is used twice, and `=` for `+=`.
+# And a backward with a mistake, the most common one: a number is used twice, and only one of the
+# two slopes is counted. (`gradcheck` adds the outputs up with random weights, so the two numbers in
+# its message are not 3 and 6. But one is half of the other.)
 
 
 # %%
