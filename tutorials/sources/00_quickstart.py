@@ -53,7 +53,8 @@ print("x", x.shape, x.dtype, "  y", y[:12])
 # ## 2 LeNet
 #
 # LeCun's network of 1998 in the form that is taught today: convolution, pooling, convolution,
-# pooling, and three dense layers. Its code is short enough to read whole.
+# pooling, and three dense layers. Behind most of them stands *ReLU*, which replaces what is
+# negative by 0: max(x, 0). The code is short enough to read whole.
 
 # %%
 import inspect
@@ -120,7 +121,8 @@ steps.into(0, 0, 12, 13)
 #
 # One step of training: compute the loss of a batch, let `backward` find how every weight should
 # change, and move all weights a little against their gradient. `Trainer` repeats that; its loop is
-# the textbook's:
+# the textbook's. (An *epoch* is one pass over all training images. What `momentum` and
+# `weight_decay` do, [06c](06c_loss_and_learning.ipynb) and [08](08_cifar_experiments.ipynb) say.)
 
 # %%
 from minicnn.optim import SGD
@@ -182,7 +184,8 @@ minicnn.gradcheck(
 # nothing to skip.
 #
 # Now a function of your own. This one has a mistake in its gradient. Read the message, mend it, and
-# run the cell again.
+# run the cell again. (`gradcheck` takes a random weighted sum of the outputs, so the two slopes
+# that it names are not 3x and 3x² but a multiple of them. Their ratio is right.)
 
 # %%
 class Cube(minicnn.Function):
@@ -204,11 +207,12 @@ except AssertionError as error:
     print(error)
 
 # %% [markdown]
-# ## 6 Three drawings of the same thing
+# ## 6 Three ways to compute the same thing
 #
-# The network that you stepped through ran in NumPy. The same operations exist as plain loops (the
-# definition) and as CUDA kernels for a GPU. Without a GPU the kernels run in an emulator, if there
-# is a C++ compiler. All of them must give the same loss.
+# What the network ran on, the step in section 3 says: `backend compiled` is C++, `backend fast` is
+# NumPy and needs no compiler. The same operations exist as plain loops (the definition), as short
+# NumPy, and as CUDA kernels for a GPU. Without a GPU the kernels run in an emulator, if there is a
+# C++ compiler. All of them must give the same loss, but for the rounding of its last digits.
 
 # %%
 from minicnn.emulator import CompilerNotFound
@@ -228,6 +232,8 @@ for backend in ("loops", "numpy", "emulator"):
 # - Training is `backward` and a small step, many times.
 # - A gradient is not to be believed but checked.
 #
-# **Try next:** `minicnn step lenet --weights ...` with weights that `minicnn train lenet` saved;
+# **Next:** [01 Images are arrays](01_images.ipynb), where the course begins.
+#
+# **Try:** `minicnn step lenet --weights ...` with weights that `minicnn train lenet` saved;
 # `minicnn train lenet --data mnist`; the operations in `minicnn/ops`, each `forward` directly above
 # its `backward`.
