@@ -123,7 +123,8 @@ minicnn.check(my_grey)
 # ## 3 Digits
 #
 # 1,797 handwritten digits come with minicnn: 8 × 8 pixels, grey, written in ink on paper, so that 0
-# is paper. With `size=28` they get the size of MNIST's, the most used data set there is.
+# is paper. With `size=28` they get the size of MNIST's, a data set that half of all first nets
+# learn from.
 
 # %%
 digits = minicnn.data.load("digits", "train")
@@ -177,13 +178,13 @@ moved = [np.roll(test.images, s, axis=3) for s in shifts]
 show(*[m[5, 0] for m in moved], titles=[f"by {s}" for s in shifts], cmap="gray_r", scale=1.3)
 
 shares = [(nearest(m) == test.labels).mean() for m in moved]
-plt.figure(figsize=(5, 2.6))
+plt.figure(figsize=(5.4, 2.6))
 plt.plot(shifts, shares, "o-", color="#0f766e")
 plt.axhline(0.1, color="gray", linestyle=":")
 plt.text(0.1, 0.12, "guessing", color="gray", fontsize=8)
 plt.xlabel("shift in pixels")
-plt.title("digits read rightly by comparing pixels")
-plt.ylim(0, 1)
+plt.title("share of digits read correctly by comparing pixels")
+plt.ylim(0, 1.05)
 print("  ".join(f"{share:.0%}" for share in shares))
 assert shares[0] > 0.95 and shares[5] < 0.3
 
@@ -214,12 +215,14 @@ assert distance(a, np.roll(a, 3, axis=1)) > 1.5 * distance(a, b)
 # ## 5 What the eye does
 #
 # In 1959 Hubel and Wiesel put electrodes into a cat's visual cortex, and later shared a Nobel prize
-# for what they heard. Before the cortex, and at its start, they met cells with a *centre* and a
-# *surround*: light in the centre excites them, light in the ring around it holds them back.
+# for what they heard. On the way there, from the eye to the cortex, are cells with a *centre* and a
+# *surround* (Kuffler had found them in the eye in 1953): light in the centre excites them, light in
+# the ring around it holds them back.
 #
 # As numbers: positive weights in the centre, negative ones in the ring, and the sum is 0. Its
 # answer is what every filter's answer will be from now on: multiply each pixel by its weight, and
-# add up.
+# add up. (In the pictures of this course orange is positive and blue is negative, wherever there
+# are negative numbers.)
 
 # %%
 radius = np.hypot(*np.mgrid[-5:6, -5:6])
@@ -235,7 +238,7 @@ def answer(light):
 
 spots = [(radius <= r) * 1.0 for r in (0.5, 1.5, 2.5, 3.5, 5.5)]
 titles = [f"answer {round(answer(s), 2) + 0.0:.2f}" for s in spots]
-show(100 * cell, *spots, titles=["cell, times 100", *titles], numbers=False, same=False, scale=1.5)
+show(cell, *spots, titles=["weights of the cell", *titles], numbers=False, same=False, scale=1.5)
 
 # %%
 sizes = np.arange(0, 7, 0.25)
@@ -243,7 +246,7 @@ plt.figure(figsize=(5, 2.6))
 plt.plot(sizes, [answer(radius <= r) for r in sizes], color="#0f766e")
 plt.axvline(2.5, color="gray", linestyle=":")
 plt.text(2.6, 0.05, "edge of the centre", color="gray", fontsize=8)
-plt.xlabel("radius of the spot of light")
+plt.xlabel("radius of the spot of light, in pixels")
 plt.title("answer of the cell")
 best = [float(r) for r in sizes if np.isclose(answer(radius <= r), 1)]
 print("most for spots of radius", *best)
