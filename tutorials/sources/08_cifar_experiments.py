@@ -147,7 +147,7 @@ print(f"2, 1 and 0.1 after ten epochs: {w.numpy().round(3)}; "
       f"(1 - lr λ)^steps = {(1 - 0.02 * L2) ** (10 * steps_per_epoch):.3f}")  # fmt: skip
 
 # %% [markdown]
-# (With momentum 0.9 the steps are ten times as long, and next to nothing is left.)
+# (With momentum 0.9 the steps are ten times as long, so about 0.855¹⁰ = 0.21 is left: a fifth.)
 #
 # ## 4 A gap opens: live
 #
@@ -155,7 +155,8 @@ print(f"2, 1 and 0.1 after ten epochs: {w.numpy().round(3)}; "
 # little for good accuracy. What to look at is the gap between the two lines. II against III: batch
 # norm in both, dropout in the units in III only. (Without CIFAR-10 on this machine, minicnn's
 # digits stand in, enlarged; they are so easy that the gap stays small. Nothing is downloaded;
-# `minicnn train lenet --data cifar10` would fetch the photos once.)
+# `minicnn train lenet --data cifar10` would fetch the photos once.) The curves show the share of
+# images that are right.
 
 
 # %%
@@ -310,9 +311,8 @@ else:
 # - L2 draws each weight towards 0 by a factor a step; dropout breaks up agreements between units.
 # - A published figure without its recipe cannot be checked, only compared.
 #
-# **Next:** [10 Receptive fields](10_receptive_fields.ipynb), or
-# [11 Inception](11_inception.ipynb).
+# **Next:** [09 AlexNet, ZFNet](09_alexnet_zfnet.ipynb), the net that made dropout and ReLU known.
 #
 # **To read:** Srivastava and others, "Dropout: a simple way to prevent neural networks from
 # overfitting", 2014; Ioffe and Szegedy, "Batch normalization", 2015; Li and others, "Understanding
-# the disharmony between dropout and batch normalization", 2018.
+# the disharmony between dropout and batch normalization by variance shift", 2019.
