@@ -121,8 +121,8 @@ print(f"the first two convolutions hold {sum(values[:2]) / sum(values):.0%} of t
 
 # %% [markdown]
 # Memory sits at the front, where maps are large and few. Parameters sit at the back, in one dense
-# layer. Hold on to that picture: GoogLeNet's whole trick with 5 million weights is to leave that
-# one layer out.
+# layer. Hold on to that picture: GoogLeNet gets by with 7 million weights, and the first thing
+# it did was to leave that one layer out.
 #
 # ## 4 How much memory is it?
 #
@@ -173,9 +173,10 @@ print(f"\ntogether {sum(macs):.1f}G; the dense layers: {dense / sum(macs):.1%} o
 #
 # ## 6 The family, and what was learnt from it
 #
-# The paper compares six nets. A-LRN adds AlexNet's normalisation: the paper found no gain from it,
-# and it went out of use. C has 1 × 1 convolutions where D has 3 × 3: as deep, but with a narrower
-# view, and it is worse. So depth helps, and so does seeing more.
+# The paper compares six nets. A-LRN adds AlexNet's normalisation: the paper found no gain from it
+# [P], and it went out of use. C has 1 × 1 convolutions where D has 3 × 3. It is as deep as D with a
+# narrower view; in the paper it is better than B and worse than D [P]. So depth helps, and so does
+# seeing more.
 
 # %%
 sizes = {"A": "vgg11", "A-LRN": "vgg11_lrn", "B": "vgg13", "C": "vgg16_c", "D": "vgg16",
