@@ -176,11 +176,12 @@ print(f"line fit: time = {a:.2f} ms for each thousand million operations + {b:.2
 # %% [markdown]
 # The paper found the same on an NVIDIA TX1: time is, nearly, a straight line in operations. So a
 # count that costs nothing predicts what would take an afternoon to measure. But look at the points
-# off the line, too. Above it you will most likely find DenseNet, which joins and normalises after
-# every layer: that is moving, not multiplying. Below it are nets of large 3 x 3 convolutions, VGG
-# above all: minicnn does those by Winograd's algorithm ([18](18_cpu_speed.ipynb)), with fewer
-# multiplications than were counted. If two nets differ by less than a factor of two in operations,
-# measure before you decide.
+# off the line, too. Above it you will most likely find DenseNet and ResNet-50, which hand on many
+# maps for what they multiply: that is moving, not multiplying. VGG is helped by its large 3 x 3
+# convolutions: minicnn does those by Winograd's algorithm ([18](18_cpu_speed.ipynb)), with fewer
+# multiplications than were counted. And at the left end the line is of little use: it does not go
+# through 0, so it may promise the smallest nets twice the time that they take. If two nets differ
+# by less than a factor of two in operations, measure before you decide.
 #
 # ## 4 A whole batch at once
 #
@@ -205,9 +206,9 @@ _ = ax.legend(frameon=False, fontsize=8)
 # From one image to eight each of them gets cheaper, as in the paper. (There may be a step up on the
 # way: for one image a dense layer multiplies a matrix by a vector, from two on it multiplies
 # matrices, which is done in another way.) Some work is done once for a batch, however many images
-# are in it: the Python between two layers, and *reading the weights*. AlexNet shows it most. Its
-# dense layers have 58.6 million weights; for one image each of them is fetched from memory for a
-# single multiplication, for eight images it serves eight times.
+# are in it: the Python between two layers, and *reading the weights*. In AlexNet it is the weights:
+# its dense layers have 58.6 million of them; for one image each of them is fetched from memory for
+# a single multiplication, for eight images it serves eight times.
 #
 # ## 5 Memory
 #
