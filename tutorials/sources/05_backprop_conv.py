@@ -81,9 +81,9 @@ print("product:", product.tolist(), "  convolution:", direct.tolist())
 assert np.array_equal(product, direct)
 
 # %% [markdown]
-# It costs memory: with a 3 × 3 filter every pixel is copied up to nine times. It wins speed all the
-# same, because a matrix product is what computers are best at. This is how Caffe did it, and it is
-# minicnn's readable convolution as well.
+# It costs memory: with a 3 × 3 filter every pixel is copied up to nine times. It is faster all the
+# same, because a matrix product is what computers are best at. Caffe, one of the first libraries
+# for such nets, did it this way, and minicnn's readable convolution does.
 #
 # Which order do the numbers of a row have? Any will do, if the filter has the same. minicnn takes
 # (u, v, c): row of the window, column, channel. Then the channels of a pixel, which lie side by
@@ -249,7 +249,7 @@ steps.into(0, 0, 1, 2)
 # - dx is a convolution with the filter turned round; dw is the image convolved with dy.
 # - The adjoint test ⟨A a, b⟩ = ⟨a, Aᵀ b⟩ checks such a pair without any derivative.
 #
-# **Try:** `minicnn step-kernel conv/im2col.cu --thread 3` walks through im2col on a (pretended)
+# **Try:** `minicnn step-kernel conv/im2col.cu --thread 3` walks through im2col on a (emulated)
 # GPU, where each number of `col` has a thread of its own.
 #
 # **Next:** [06 LeNet](06_lenet.ipynb), the first net that is put together of all these parts.

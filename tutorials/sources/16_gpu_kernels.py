@@ -3,8 +3,8 @@
 #
 # A convolution on a GPU is a small program in C, run by thousands of threads at once. To write one
 # is not hard. To write one that is right is harder, for a GPU does not complain: it writes beyond
-# the end of an array, gives another result on every tenth run, or takes thirty times as long as it
-# should, and says nothing. So we use something that *does* complain. minicnn's **emulator** runs
+# the end of an array, gives a different result on every tenth run, or takes thirty times as long as
+# it should, and says nothing. So we use something that *does* complain. minicnn's **emulator** runs
 # unmodified CUDA C on your processor, one thread after the other, and watches every access to
 # memory.
 #
@@ -164,7 +164,8 @@ print("right in every order")
 # together. The memory does not hand out single numbers then. It hands out **sectors** of 32 bytes,
 # that is 8 floats, and a sector is fetched whole even if one number of it is wanted. 32 threads
 # that read 32 neighbours need 4 sectors. 32 threads that read every eighth number need 32 of them,
-# for the same 128 bytes of use.
+# for the same 128 bytes of use. (Orange: asked for. Light green: fetched along with it. White: left
+# alone. A white line ends a sector.)
 
 # %%
 fig, axes = plt.subplots(3, 1, figsize=(9, 2.6))

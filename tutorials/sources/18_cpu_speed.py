@@ -163,8 +163,9 @@ ax.spines[["top", "right"]].set_visible(False)
 print(f"most: {max(rates):.0f} GB/s; at 64 MB: {rates[-1]:.0f} GB/s")
 
 # %% [markdown]
-# Each step down is a cache that has run full. (At the far left, calling NumPy takes longer than the
-# work itself.) The lesson is old and simple: **use a number again while it is still near.**
+# Each step down is a cache that has run full. (On the left, where the line still rises, a good part
+# of the time goes into calling NumPy, not into the work itself.) The lesson is old and simple:
+# **use a number again while it is still near.**
 #
 # ## 5 Tiles
 #
