@@ -175,13 +175,15 @@ assert change(pooled, pooled_there) < change(here, there)
 # %%
 kernels, shifts = (1, 2, 4, 7, 14), (1, 2, 3, 4)
 plt.figure(figsize=(5.4, 3))
-for s in shifts:
+for s, mark, color in zip(shifts, "os^D", ("#7fb5ae", "#0f766e", "#c2570c", "#2166ac")):
     there = feature_map(np.roll(digits, s, axis=2))
     changes = [change(F.max_pool2d(here, k), F.max_pool2d(there, k)) for k in kernels]
-    plt.plot(range(len(kernels)), changes, "o-", label=f"{s} pixel{'s' * (s > 1)}")
+    plt.plot(range(len(kernels)), changes, f"{mark}-", color=color,
+             label=f"{s} pixel{'s' * (s > 1)}")
     print(f"shift {s}:", "  ".join(f"{k}x{k} {c:4.0%}" for k, c in zip(kernels, changes)))
 plt.xticks(range(len(kernels)), ["no pooling", *(f"{k} x {k}" for k in kernels[1:])])
-plt.title("how much a shift changes the map")
+plt.xlabel("window of the max pooling")
+plt.title("how much a shift changes the map, as a share of its size", fontsize=10)
 plt.legend(frameon=False)
 _ = plt.ylim(bottom=0)
 
@@ -245,7 +247,7 @@ rng = np.random.default_rng(1)
 picture = digits[k]
 tiles = picture.reshape(4, 7, 4, 7).transpose(0, 2, 1, 3).reshape(16, 7, 7)[rng.permutation(16)]
 nonsense = tiles.reshape(4, 4, 7, 7).transpose(0, 2, 1, 3).reshape(28, 28)
-show(picture, nonsense, cmap="gray_r", scale=2)
+show(picture, nonsense, cmap="gray_r", scale=2, titles=["digit", "its windows, shuffled"])
 print("largest pixel:", picture.max(), nonsense.max(),
       "  mean:", round(picture.mean(), 12), round(nonsense.mean(), 12))  # fmt: skip
 
