@@ -123,8 +123,8 @@ minicnn.check(my_grey)
 # ## 3 Digits
 #
 # 1,797 handwritten digits come with minicnn: 8 × 8 pixels, grey, written in ink on paper, so that 0
-# is paper. With `size=28` they get the size of MNIST's, a data set that half of all first nets
-# learn from.
+# is paper. With `size=28` they get the size of MNIST's, the best-known data set of
+# handwritten digits.
 
 # %%
 digits = minicnn.data.load("digits", "train")
