@@ -104,6 +104,8 @@ minicnn.check(my_cross_entropy)
 
 # %% [markdown]
 # ### Exercise 6c.2: and its gradient
+#
+# The same x (N, K) and t (N,). Return the gradient of that mean with respect to x, in x's shape.
 
 
 # %%
@@ -130,7 +132,9 @@ print(inspect.getsource(SoftmaxCrossEntropy))
 #
 # **Momentum** keeps a running sum: v = momentum · v + dw, and w = w - lr · v. What changes its sign
 # at each step cancels out, what keeps its direction adds up. A ball with some mass, in place of a
-# hiker without memory.
+# hiker without memory. Below the valley is f(a, b) = a²/2 + 50 b², a hundred times steeper across
+# than along. The grey lines join places of equal height, the lowest place is (0, 0), and each of
+# the three ways has 60 steps.
 
 
 # %%
@@ -158,6 +162,8 @@ for ax, (lr, momentum) in zip(axes, ((0.002, 0.0), (0.0195, 0.0), (0.0195, 0.9))
     far = np.linalg.norm(way[-1])
     distances.append(far)
     ax.set_title(f"lr {lr}, momentum {momentum}: {far:.2f} to go", fontsize=9)
+    ax.set_xlabel("a")
+axes[0].set_ylabel("b")
 assert distances[2] < distances[1] / 3 < distances[0] / 3
 
 # %% [markdown]
@@ -245,8 +251,8 @@ print("weights:", round(float(layer.weight.numpy().std()), 5), "  √(2 / 576):"
 # - Momentum adds up what stays and cancels what swings; with 0.9, steps are ten times as long.
 # - He: variance 2/n, so that 30 layers keep their scale.
 #
-# **Next:** [09 AlexNet and ZFNet](09_alexnet_zfnet.ipynb), the net that made all this known; or at
-# once [10 Receptive fields](10_receptive_fields.ipynb).
+# **Next:** [10 Receptive fields](10_receptive_fields.ipynb); then the large nets: [07
+# VGG-16](07_vgg16.ipynb), [08](08_cifar_experiments.ipynb), [09 AlexNet](09_alexnet_zfnet.ipynb).
 #
 # **To read:** Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
 # networks", 2010; He, Zhang, Ren, Sun, "Delving deep into rectifiers", 2015; Sutskever et al., "On
