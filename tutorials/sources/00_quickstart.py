@@ -228,7 +228,7 @@ for backend in ("loops", "numpy", "emulator"):
 # ## What you have seen
 #
 # - An image is an array; a network is functions applied one after the other.
-# - Every number in it is a sum of products, and so is every gradient. You can open each one.
+# - Nearly every number in it is a sum of products, and so are the gradients. You can open each one.
 # - Training is `backward` and a small step, many times.
 # - A gradient is not to be believed but checked.
 #
