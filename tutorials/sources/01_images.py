@@ -190,7 +190,7 @@ assert shares[0] > 0.95 and shares[5] < 0.3
 
 # %% [markdown]
 # Five pixels to the right, and three of four answers are wrong. To the array the shifted image is
-# another image: nearly every number has changed.
+# another image: where there is ink in either of the two, nearly every number has changed.
 
 # %%
 a, b = (test.images[k, 0] / 255.0 for k in np.flatnonzero(test.labels == 3)[:2])
@@ -208,7 +208,7 @@ assert distance(a, np.roll(a, 3, axis=1)) > 1.5 * distance(a, b)
 
 # %% [markdown]
 # The shifted 3 is further from itself than from somebody else's 3, and nearly as far as from an 8.
-# Shift, size, light, clutter: all of them change nearly every number and not the meaning. What we
+# Shift, size, light, clutter: all of them change a great many numbers and not the meaning. What we
 # need compares **small parts**, and looks for them **everywhere** in the image. That is a
 # convolution, and it is the next tutorial.
 #
