@@ -249,7 +249,7 @@ steps.into(0, 0, 1, 2)
 # - dx is a convolution with the filter turned round; dw is the image convolved with dy.
 # - The adjoint test ⟨A a, b⟩ = ⟨a, Aᵀ b⟩ checks such a pair without any derivative.
 #
-# **Try:** `minicnn step-kernel conv/im2col.cu --thread 3` walks through im2col on a (emulated)
+# **Try:** `minicnn step-kernel conv/im2col.cu --thread 3` walks through im2col on an emulated
 # GPU, where each number of `col` has a thread of its own.
 #
 # **Next:** [06 LeNet](06_lenet.ipynb), the first net that is put together of all these parts.
