@@ -230,8 +230,8 @@ plt.title("spread of the activations", fontsize=10)
 _ = plt.legend(frameon=False, fontsize=8)
 
 # %% [markdown]
-# A factor of 2 in the variance, and after 30 layers the numbers are ten thousand times too large or
-# too small. minicnn's own:
+# A factor of 2 in the variance, and after 30 layers the numbers are thirty thousand times too large
+# or too small. minicnn's own:
 
 # %%
 minicnn.manual_seed(0)
