@@ -173,10 +173,10 @@ print(f"\ntogether {sum(macs):.1f}G; the dense layers: {dense / sum(macs):.1%} o
 #
 # ## 6 The family, and what was learnt from it
 #
-# The paper compares six nets. A-LRN adds AlexNet's normalisation: the paper found no gain from it
-# [P], and it went out of use. C has 1 × 1 convolutions where D has 3 × 3. It is as deep as D with a
-# narrower view; in the paper it is better than B and worse than D [P]. So depth helps, and so does
-# seeing more.
+# The paper compares six nets. (Marked [P]: published, and not measured here.) A-LRN adds AlexNet's
+# normalisation: the paper found no gain from it [P], and it went out of use. C has 1 × 1
+# convolutions where D has 3 × 3. It is as deep as D with a narrower view; in the paper it is better
+# than B and worse than D [P]. So depth helps, and so does seeing more.
 
 # %%
 sizes = {"A": "vgg11", "A-LRN": "vgg11_lrn", "B": "vgg13", "C": "vgg16_c", "D": "vgg16",
@@ -201,12 +201,14 @@ print(inspect.getsource(type(vgg).forward))
 # %% [markdown]
 # ### Published results
 #
-# These are the paper's, not measured here. They stand apart from everything above.
+# The *top-5 error* is the share of images whose class is not among the net's five first choices.
+# ILSVRC is the yearly contest on ImageNet's photos, with 1,000 classes. Nothing here was measured
+# by minicnn.
 #
 # | [P] net | top-5 error, ILSVRC | how |
 # |---|---|---|
-# | AlexNet (2012) | 16.4% | the challenge's figure; 18.2% one net, 15.4% seven |
-# | ZFNet (2013) | 11.7% | several nets |
+# | AlexNet (2012) | 16.4% | five nets, challenge; a single net has 18.2% |
+# | ZFNet (2013) | 11.7% | several nets, challenge |
 # | VGG (2014) | 7.3% | several nets, challenge |
 # | GoogLeNet (2014) | 6.7% | seven nets, challenge |
 #
