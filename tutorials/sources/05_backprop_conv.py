@@ -208,10 +208,10 @@ minicnn.check(my_conv2d_backward)
 # %% [markdown]
 # ## 5 Both gradients are convolutions again
 #
-# Section 1 said: dx is dy with the filter turned round. So for a whole image: pad dy by F - 1 on
-# each side, turn the filters by 180°, swap their input and output channels, and convolve. And the
-# filter's gradient is the image convolved with dy as the filter. Fast libraries compute them that
-# way; it needs no col2im.
+# Section 1 said: dx is dy with the filter turned round. So for a whole image (with stride 1 and no
+# padding): pad dy by F - 1 on each side, turn the filters by 180°, swap their input and output
+# channels, and convolve. And the filter's gradient is the image convolved with dy as the filter.
+# Fast libraries compute them that way; it needs no col2im.
 
 # %%
 x, w = rng.normal(size=(2, 3, 8, 8)), rng.normal(size=(4, 3, 3, 3))
