@@ -135,7 +135,7 @@ show(zero, cmap="gray_r", scale=4)
 # %% [markdown]
 # You can read the zero from the numbers alone, if you squint. A network has to do just that.
 #
-# **A figure that does not survive computing.** A well-known text calls such a zero from MNIST "18 ×
+# **A printed figure that is wrong.** A well-known text calls such a zero from MNIST "18 ×
 # 18". MNIST's file of training images has 47,040,016 bytes: 16 for the header, and one for each
 # pixel of 60,000 images. So:
 
