@@ -68,7 +68,7 @@ assert (convolve(image.T, vertical.T).T == [0, 30, 30, 0]).all()
 assert (convolve(thirds, vertical) == [30, 30, -30, -30]).all()
 
 # %% [markdown]
-# **An explanation that does not survive computing.** One text explains its 30 as "20 - (-10)",
+# **A printed explanation that is wrong.** One text explains its 30 as "20 - (-10)",
 # beside a "10 - 10 = 0" for the window on even ground. Add up the columns: in the window at the
 # edge the left column sums to 30 and the right one to 0, so the answer is 30 - 0. For the text's
 # numbers the right side would have to sum to -10, and no pixel is negative. If the sums were 20 and
@@ -140,16 +140,22 @@ sobel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 gx, gy = convolve(grey, sobel), convolve(grey, sobel.T)
 magnitude, angle = np.hypot(gx, gy), np.degrees(np.arctan2(gy, gx))
 show(gx, gy, magnitude, titles=["gx", "gy", "magnitude"], scale=3, same=False)
-face = np.where(magnitude > 0.4, angle, np.nan)
-plt.figure(figsize=(3.6, 3))
-plt.imshow(face, cmap="hsv", vmin=-180, vmax=180)
-plt.colorbar(label="angle in degrees")
-plt.title("where the edges face", fontsize=9)
+star = slice(30, 58), slice(12, 40)  # a part of the flag
+rows, columns = np.nonzero(magnitude[star] > 0.6)
+plt.figure(figsize=(3.6, 3.8))
+plt.imshow(grey[1:-1, 1:-1][star], cmap="gray", vmin=-0.6, vmax=1)
+plt.quiver(columns, rows, gx[star][rows, columns], gy[star][rows, columns], color="#c2570c",
+           angles="xy", scale=45, width=0.006)  # fmt: skip
+plt.title("a star of the flag: arrows from dark to\nbright, longer where the edge is stronger", fontsize=9)
 _ = plt.axis("off")
+i, j = np.unravel_index(magnitude.argmax(), magnitude.shape)
+print(f"strongest, at ({i}, {j}): magnitude {magnitude[i, j]:.2f}, angle {angle[i, j]:.0f} degrees "
+      "(0: to the right, 90: down)")  # fmt: skip
 
 # %% [markdown]
 # Nobody told these eighteen numbers about faces. In a network, nobody tells the filters anything:
-# it learns them. The first layer of nearly every trained network has learnt edges like these.
+# it learns them. Nets that are trained on photos learn edges like these in their first layer
+# ([14](14_transfer_learning.ipynb) shows one's).
 #
 # ## 4 Sizes: stride and padding
 #
@@ -196,14 +202,16 @@ for H, k, S in cases:
 
 # %% [markdown]
 # In the first picture a whole row and a whole column are 0. In the last one everything is read, and
-# the pixels in the middle twice or four times: windows overlap.
+# where windows overlap a pixel is read twice or even four times.
 #
 # ### Exercise 2.2: the size calculator
+#
+# Return W' by the formula above: a whole number, rounded down where the stride does not fit.
 
 
 # %%
 def my_output_size(size, kernel, stride=1, padding=0):
-    raise NotImplementedError("a whole number, please")
+    raise NotImplementedError("W' by the formula, rounded down")
 
 
 minicnn.check(my_output_size)
@@ -290,8 +298,8 @@ print(f"one unit of the convolution is connected to {seen} numbers of {inputs:,}
 
 # %% [markdown]
 # So when a text says of convolutional networks that "every neuron is connected to every neuron" of
-# the next layer, it does not survive counting: 27 of 150,528 it is. (In the dense layers at a net's
-# end it is so.)
+# the next layer, that is wrong: here it is connected to 27 of 150,528. (In the dense layers at a
+# net's end it is so.)
 #
 # ## 7 A filter of 1 × 1
 #
@@ -318,7 +326,8 @@ assert np.allclose(by_filter, by_dense, atol=1e-5)
 # - W' = floor((W - F + 2P)/S) + 1, and what does not fit is cut off in silence.
 # - Zero padding is a filter that shrinks at the border.
 # - A filter is as deep as its input; the number of filters is the depth of the output.
-# - 1,792 numbers do what a dense layer would need 483 thousand million for.
+# - Between the same two volumes a convolution has 1,792 numbers, a dense layer 483 thousand
+#   million.
 #
 # **Try:** `minicnn step lenet` walks through a real net's convolutions, number by number.
 #
