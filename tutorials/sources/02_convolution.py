@@ -146,7 +146,8 @@ plt.figure(figsize=(3.6, 3.8))
 plt.imshow(grey[1:-1, 1:-1][star], cmap="gray", vmin=-0.6, vmax=1)
 plt.quiver(columns, rows, gx[star][rows, columns], gy[star][rows, columns], color="#c2570c",
            angles="xy", scale=45, width=0.006)  # fmt: skip
-plt.title("a star of the flag: arrows from dark to\nbright, longer where the edge is stronger", fontsize=9)
+plt.title("a star of the flag: arrows from dark to\nbright, longer where the edge is stronger",
+          fontsize=9)  # fmt: skip
 _ = plt.axis("off")
 i, j = np.unravel_index(magnitude.argmax(), magnitude.shape)
 print(f"strongest, at ({i}, {j}): magnitude {magnitude[i, j]:.2f}, angle {angle[i, j]:.0f} degrees "
