@@ -56,7 +56,6 @@ MEASURED = {
 }
 NOT_YET = {  # experiments without stored results, and why
     "cifar": "takes hours of a processor: `minicnn experiment cifar` makes them",
-    "flowers": "takes an hour of a processor: `minicnn experiment flowers` makes them",
 }
 
 
