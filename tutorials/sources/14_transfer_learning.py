@@ -477,7 +477,7 @@ assert [len(group["params"]) for group in groups] == [26, 24, 2]
 # photos of each kind: both ways, random features, and a net from scratch.
 
 # %%
-for name in ("flowers", "few"):
+for name in ("flowers", "few-images"):
     if name not in experiments.names():
         continue
     experiment, results = experiments.load(name), experiments.committed(name)
