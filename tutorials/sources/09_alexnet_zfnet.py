@@ -370,8 +370,8 @@ for name in plan.variants:
 # Zeiler and Fergus mended AlexNet by *looking* at it, and Zeiler's company Clarifai won the
 # challenge of 2013 with nets of this kind. They ran feature maps backwards through the net, to see
 # what in an image had excited a unit. AlexNet's first filters turned out to hold very coarse and
-# very fine patterns and little between; and the stride of 4 skipped so much that false patterns came
-# up one layer further on, as the bands that you see when a striped shirt is filmed (moiré). So:
+# very fine patterns and little between. And the stride of 4 skipped so much that false patterns
+# came up one layer further on, as the bands on a striped shirt that is filmed (moiré). So:
 # 7 × 7 in place of 11 × 11, and a stride of 2.
 
 # %%
