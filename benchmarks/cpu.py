@@ -44,8 +44,8 @@ def main(argv=None) -> int:
     """Run, write a JSON file, print the tables; 1 if the answers differ."""
     options = arguments(argv)
     clock = common.Clock(60 * options.minutes)
-    result = {"machine": machine(options), "not_run": [], "nets": [], "scaling": [], "layers": []}
-    result["overhead"] = overhead(options)
+    result = {"machine": machine(options), "not_run": [], "nets": [], "scaling": [], "layers": [],
+              "overhead": overhead(options)}  # fmt: skip
     for net in NETS:
         if not options.nets or net.name in options.nets:
             result["nets"] += measure_net(net, options, clock, result["not_run"])

@@ -44,12 +44,12 @@ def as_images(name, value) -> Tensor:
 
 def check_same_dtype(name, x, **others):
     """Raise unless the tensors share x's dtype."""
-    dtype = x._data.dtype
+    dtype = x.dtype
     for argument, t in others.items():
-        if t is not None and t._data.dtype != dtype:
+        if t is not None and t.dtype != dtype:
             raise TypeError(
-                f"{name}: input is {x.dtype} but {argument} is {t.dtype}; they must be equal: "
-                f"convert one with .to(np.{x.dtype})"
+                f"{name}: input is {dtype} but {argument} is {t.dtype}; they must be equal: "
+                f"convert one with .to(np.{dtype})"
             )
 
 

@@ -80,16 +80,14 @@ def texts(step) -> tuple[str, dict[str, str]]:
     return filled[0], dict(zip(slopes, filled[1:]))
 
 
-CONSTANTS = {"LeakyReLU": "negative_slope"}  # the setting that a function takes after the inputs
-
-
 def arguments(step) -> dict:
-    """What the functions below take: inputs that broadcast, and the setting that there may be."""
+    """What the functions below take: inputs that broadcast, and LeakyReLU's setting."""
     found = dict(step.inputs)
     if step.operation == "PReLU":
         found["a"] = step.op.along_channels(found["a"])
-    name = CONSTANTS.get(step.operation)
-    return found | ({name: step.output.dtype.type(step.settings[name])} if name else {})
+    if step.operation == "LeakyReLU":
+        found["negative_slope"] = step.output.dtype.type(step.settings["negative_slope"])
+    return found
 
 
 VALUES = {

@@ -147,7 +147,7 @@ def parts_of(kernel, x, width, args):
     parts = memory.empty((P, width, C), x.dtype)
     launch(
         normalization.FILE, f"{kernel}_parts", (C // lanes, P), (1, 1), (*args, parts, R, C),
-        dtype=x.dtype, defines=(("LANES", lanes),), work=x.size // 2,
+        dtype=x.dtype, defines=(("LANES", lanes),), work=x.size // 2,  # nothing large is written
     )  # fmt: skip
     return parts
 

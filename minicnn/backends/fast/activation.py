@@ -63,7 +63,7 @@ def in_pieces(array, function):
     parts = even(len(array), CHUNK // array.itemsize)
     if len(array) > ELEMENTS:
         run(lambda worker, k: function(worker, parts[k]), len(parts))
-    else:
+    else:  # without `run`, which holds BLAS: there is no product here
         for part in parts:
             function(0, part)
 

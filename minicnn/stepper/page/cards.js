@@ -37,7 +37,8 @@ function backwardCards(app, lens) {
     index: model.pickOf(node.output), word: "reads"})];
   const isWeight = letter !== null && parameter(app, node, letter);
   for (const other of node.letters) {
-    const wanted = other === "w" ? !isWeight : other === "place" || other === "x" && (letter === "w" || node.operation === "PReLU");
+    const wanted = other === "w" ? !isWeight : other === "place"
+      || other === "x" && (letter === "w" || node.operation === "PReLU");
     if (wanted && node.inputs[other]) cards.push(inputCard(app, lens, other));
   }
   if (array) {

@@ -47,7 +47,8 @@ export function drawHead(app, lens) {
   const [equation, ...rest] = (back ? backFormula(app, node) : node.formula).split("\n");
   fill(byId("head"),
     crumbs(app, lens),
-    h("h1", {}, breakable(node.name), `${sameWord(node) ? "" : `: ${node.operation}`}, `, h("em", {}, direction)),
+    h("h1", {}, breakable(node.name), `${sameWord(node) ? "" : `: ${node.operation}`}, `,
+      h("em", {}, direction)),
     h("p", {class: "formula"}, equation, rest.map((line) => h("span", {class: "shape"}, line))),
     lens && h("p", {class: "formula here"}, `${lens.name} = ${lens.formula} = `,
       h("b", {}, four(lens.sum))),

@@ -12,7 +12,11 @@ function normalShare(x) {
   const density = Math.exp(-a * a) / Math.sqrt(Math.PI);
   let tail = 0.5;
   if (a < 3) {
-    for (let [n, term] = [0, a * density]; n < 60; term *= (2 * a * a) / (2 * ++n + 1)) tail -= term;
+    let term = a * density;
+    for (let n = 1; n <= 60; n++) {
+      tail -= term;
+      term *= (2 * a * a) / (2 * n + 1);
+    }
   } else {
     let fraction = a;
     for (let n = 60; n > 0; n--) fraction = a + n / 2 / fraction;

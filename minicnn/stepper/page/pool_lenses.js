@@ -203,7 +203,7 @@ function poolIndices(node, index) {
   const lens = (node.settings.kernel ? maxPool : adaptiveMax)(node, index);
   const W = node.inputs.x.shape[3];
   const [h, w] = lens.marks().x[1].rect;
-  return {...lens, sum: h * W + w,
+  return {...lens, sum: h * W + w, chosen: "its place",
     formula: `${W} h + w = ${W} · ${h} + ${w}, with (h, w) the place of ${lens.formula}`,
     note: "Counted row by row: what unpooling puts a value back by."};
 }

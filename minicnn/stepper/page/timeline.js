@@ -54,7 +54,8 @@ function makeSlider(app) {
   const names = nodes.map(() => h("span", {}));
   const dense = nodes.length > 60;
   const slider = h("div", {class: dense ? "track dense" : "track",
-    role: "slider", tabindex: "0", "data-key": "slider", "aria-label": "Steps", "aria-valuemin": "1", "aria-valuemax": String(steps.length),
+    role: "slider", tabindex: "0", "data-key": "slider",
+    "aria-label": "Steps", "aria-valuemin": "1", "aria-valuemax": String(steps.length),
     onpointerdown: go, onpointermove: (event) => { if (event.buttons) go(event); }},
   row("forward"), h("div", {class: nodes.length <= 20 ? "names wide" : "names"}, names),
   row("backward"));

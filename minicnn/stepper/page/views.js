@@ -123,8 +123,7 @@ export function choiceView(app, lens) {
   return [equation([
     numberGrid({rows, columns, name, note, value: (r, c) => lens.window[r * columns + c],
       mark: lens.winner, markKind: "winner", empty: (r, c) => lens.empty?.([r, c]) ?? false}),
-    numberGrid({rows: 1, columns: 1, value: () => lens.sum,
-      name: app.model.step.node.operation === "PoolIndices" ? "its place" : "largest"}),
+    numberGrid({rows: 1, columns: 1, name: lens.chosen ?? "largest", value: () => lens.sum}),
   ], ["→"]), result(app, lens)];
 }
 
