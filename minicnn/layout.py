@@ -9,11 +9,22 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from minicnn.backends import xp
+
+FEW = 8  # channels: fewer are copied one by one, since NumPy's inner loop would be a pixel's
+
 
 def nhwc(x):
     """The contiguous (N, H, W, C) array behind x (N, C, H, W); copied if x is in other order."""
     view = x.transpose(0, 2, 3, 1)
-    return view if view.flags.c_contiguous else view.copy(order="C")
+    if view.flags.c_contiguous:
+        return view
+    if not 1 < x.shape[1] < FEW:
+        return view.copy(order="C")
+    y = xp(x).empty(view.shape, x.dtype)
+    for c in range(x.shape[1]):
+        y[..., c] = x[:, c]
+    return y
 
 
 def nchw(y):

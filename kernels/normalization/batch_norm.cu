@@ -15,16 +15,19 @@
 //   d = m2 - m1, m = m1 + d n2/n and Q = Q1 + Q2 + d^2 n1 n2/n. No large numbers are subtracted,
 //   as they are in mean(x^2) - mean(x)^2. All of it is done on x less the channel's first number,
 //   so that m is not rounded to the few digits that a large mean leaves.
-// apply: a thread per LANES numbers; x (and add) read, y written (what belongs to a channel stays in
-//   the cache).
-// Below, dz is the gradient of w xhat + b + add: dy where the activation let it through. For ReLU and
-// ReLU6 y tells where; without add, y is null, and w xhat + b itself, computed again, tells it: that
-// costs nothing, where y would be one more array to read. For other activations, their own kernel
-// has been there before.
+// channels: what belongs to a channel, a thread each: (4, C) with mean, factor = 1 / sqrt(var + eps),
+//   scale = w factor, and b. A root and a division a channel, not a number.
+// apply: z = (x - mean) scale + b, a thread per LANES numbers; x (and add) read, y written (what
+//   belongs to a channel stays in the cache).
+// Below, dz is the gradient of z + add: dy where the activation let it through. For ReLU and ReLU6 y
+// tells where; without add, y is null, and z itself, computed again, tells it: that costs nothing,
+// where y would be one more array to read. For other activations, their own kernel has been there
+// before.
 // sums: sum of dz and sum of dz xhat, the gradients of b and w; two numbers (three with y) read a
-//   thread and row.
-// gradient: dx = w / sqrt(var + eps) (dz - (sum dz + xhat sum dz xhat) / R), a thread per LANES
-//   numbers; in evaluation without the bracket's second part. dz is written, too, if asked for.
+//   thread and row. Behind them p = scale sum dz / R and q = scale factor sum dz xhat / R, or zeros
+//   in evaluation, where mean and var do not follow x: (4, C).
+// gradient: dx = scale (dz - (sum dz + xhat sum dz xhat) / R) = scale dz - p - q (x - mean), a thread
+//   per LANES numbers. dz is written, too, if asked for.
 #include "epilogue.cuh"
 
 #ifdef EMU_FAST
@@ -88,58 +91,72 @@ moments_parts(const real* x, real* parts, long long R, int C)
     store_lanes(part + 2 * C, mine.Q);
 }
 
-// What belongs to the channels from c on.
-struct Channels {
-    Lanes mean, factor, w, b;
+// channels (4, C); w and b may be null: 1 and 0.
+extern "C" __global__ void __launch_bounds__(256)
+batch_norm_channels(const real* moments, const real* w, const real* b, real* channels, int C,
+                    real eps)
+{
+    long long c = thread_index();
+    if (c >= C) return;
+    real factor = 1 / sqrt(moments[C + c] + eps);
+    channels[c] = moments[c];
+    channels[C + c] = factor;
+    channels[2 * C + c] = w ? w[c] * factor : factor;
+    channels[3 * C + c] = b ? b[c] : 0;
+}
 
-    __device__ __forceinline__ Lanes xhat(Lanes x) const { return (x - mean) * factor; }
-    __device__ __forceinline__ Lanes z(Lanes x) const { return xhat(x) * w + b; }
+// What a walk over x needs of channels (4, C), for LANES of them from c on.
+struct Line {
+    Lanes mean, scale, b;
+
+    __device__ __forceinline__ Line(const real* channels, int c, int C)
+        : mean(load_lanes(channels + c)), scale(load_lanes(channels + 2 * C + c)),
+          b(load_lanes(channels + 3 * C + c)) {}
+    __device__ __forceinline__ Lanes z(Lanes x) const { return (x - mean) * scale + b; }
 };
 
-// factor is 1 / sqrt(var + eps); w and b may be null: 1 and 0.
-__device__ __forceinline__ Channels channels(const real* moments, const real* w, const real* b,
-                                             int c, int C, real eps)
+// The channel of this thread's first number.
+__device__ __forceinline__ int first_channel(int C)
 {
-    return {load_lanes(moments + c), 1 / sqrt(load_lanes(moments + C + c) + eps),
-            w ? load_lanes(w + c) : Lanes(1), b ? load_lanes(b + c) : Lanes(0)};
+    return place_of(thread_index(), 1, 1, C / LANES).c * LANES;
 }
 
 // add may be null: 0.
 extern "C" __global__ void __launch_bounds__(256)
-batch_norm_apply(const real* x, const real* moments, const real* w, const real* b, const real* add,
-                 real* y, long long elements, int C, real eps, int activation)
+batch_norm_apply(const real* x, const real* channels, const real* add, real* y, long long elements,
+                 int C, int activation)
 {
     long long i = thread_index() * LANES;
     if (i >= elements) return;
-    Channels of = channels(moments, w, b, i % C, C, eps);
-    store_lanes(y + i, finished(of.z(load_lanes(x + i)), add, i, activation));
+    Line line(channels, first_channel(C), C);
+    store_lanes(y + i, finished(line.z(load_lanes(x + i)), add, i, activation));
 }
 
 // dz of LANES numbers from dy, x and, unless it is null, y.
 __device__ __forceinline__ Lanes gradient_of_z(const real* dy, const real* y, Lanes x, long long i,
-                                               const Channels& of, int activation)
+                                               const Line& line, int activation)
 {
-    return through(load_lanes(dy + i), y ? load_lanes(y + i) : of.z(x), activation);
+    return through(load_lanes(dy + i), y ? load_lanes(y + i) : line.z(x), activation);
 }
 
 // parts (P, 2, C).
 extern "C" __global__ void __launch_bounds__(COLUMNS * ROWS)
-batch_norm_sums_parts(const real* dy, const real* y, const real* x, const real* moments,
-                      const real* w, const real* b, real eps, int activation, real* parts,
-                      long long R, int C)
+batch_norm_sums_parts(const real* dy, const real* y, const real* x, const real* channels,
+                      int activation, real* parts, long long R, int C)
 {
     int lane = threadIdx.x, row = threadIdx.y, c = (blockIdx.x * COLUMNS + lane) * LANES;
     PART_OF_ROWS(R)
 
     Lanes sum = 0, sum_xhat = 0;
     if (c < C) {
-        Channels of = channels(moments, w, b, c, C, eps);
+        Line line(channels, c, C);
         for (long long r = first + row; r < last; r += ROWS) {
             Lanes here = load_lanes(x + r * C + c);
-            Lanes dz = gradient_of_z(dy, y, here, r * C + c, of, activation);
+            Lanes dz = gradient_of_z(dy, y, here, r * C + c, line, activation);
             sum += dz;
-            sum_xhat += dz * of.xhat(here);
+            sum_xhat += dz * (here - line.mean);
         }
+        sum_xhat = sum_xhat * load_lanes(channels + C + c);
     }
 #if ROWS > 1
     __shared__ real shared[2][ROWS][COLUMNS];
@@ -159,20 +176,19 @@ batch_norm_sums_parts(const real* dy, const real* y, const real* x, const real* 
     store_lanes(part + C, sum_xhat);
 }
 
-// dz may be null: then it is not written.
+// sums (4, C); dz may be null: then it is not written.
 extern "C" __global__ void __launch_bounds__(256)
-batch_norm_gradient(const real* dy, const real* y, const real* x, const real* moments,
-                    const real* w, const real* b, const real* sums, real* dx, real* dz,
-                    long long R, int C, real eps, int activation, int training)
+batch_norm_gradient(const real* dy, const real* y, const real* x, const real* channels,
+                    const real* sums, real* dx, real* dz, long long elements, int C, int activation)
 {
     long long i = thread_index() * LANES;
-    if (i >= R * C) return;
-    int c = i % C;
-    Channels of = channels(moments, w, b, c, C, eps);
-    Lanes here = load_lanes(x + i), g = gradient_of_z(dy, y, here, i, of, activation);
+    if (i >= elements) return;
+    int c = first_channel(C);
+    Line line(channels, c, C);
+    Lanes here = load_lanes(x + i), g = gradient_of_z(dy, y, here, i, line, activation);
     if (dz) store_lanes(dz + i, g);
-    if (training) g -= (load_lanes(sums + c) + of.xhat(here) * load_lanes(sums + C + c)) / R;
-    store_lanes(dx + i, g * of.w * of.factor);
+    Lanes p = load_lanes(sums + 2 * C + c), q = load_lanes(sums + 3 * C + c);
+    store_lanes(dx + i, g * line.scale - p - (here - line.mean) * q);
 }
 
 #if LANES == 1  // a warp joins the parts
@@ -197,9 +213,9 @@ moments_join(const real* parts, real* moments, int P, int C, const real* x)
     moments[C + c] = mine.Q / mine.n;
 }
 
-// parts (P, 2, C) to sums (2, C): sum of dz, sum of dz xhat.
+// parts (P, 2, C) to sums (4, C): sum of dz, sum of dz xhat, p and q. share is 1/R, or 0.
 extern "C" __global__ void __launch_bounds__(32)
-batch_norm_sums_join(const real* parts, real* sums, int P, int C)
+batch_norm_sums_join(const real* parts, real* sums, int P, int C, const real* channels, real share)
 {
     int lane = threadIdx.x, c = blockIdx.x;
     real sum = 0, sum_xhat = 0;
@@ -215,5 +231,8 @@ batch_norm_sums_join(const real* parts, real* sums, int P, int C)
     if (lane > 0) return;
     sums[c] = sum;
     sums[C + c] = sum_xhat;
+    real slope = channels[2 * C + c] * share;
+    sums[2 * C + c] = slope * sum;
+    sums[3 * C + c] = slope * channels[C + c] * sum_xhat;
 }
 #endif

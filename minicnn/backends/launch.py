@@ -14,6 +14,8 @@ from functools import cache
 import numpy as np
 
 from minicnn.backends import xp
+from minicnn.backends.fast import memory
+from minicnn.backends.fast.workers import run
 from minicnn.paths import kernels_dir
 
 THREADS = 256  # of a block, for kernels with one thread per element
@@ -36,8 +38,8 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=(), wo
     defines : tuple of (str, int or str)
         More macros, such as tile sizes: `(("BM", 64), ("BN", 64))`.
     work : int, optional
-        On how many numbers the threads work, if it is not one (or LANES) each: a CPU's workers
-        share what is worth it.
+        How many numbers the threads read and write in all, or as many as would take that long, if
+        it is not one (or LANES) each: a CPU's workers share what is worth it.
 
     Raises
     ------
@@ -47,8 +49,6 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=(), wo
     if 0 in grid:
         return  # nothing to do, and an empty grid is an error in CUDA
     if _compiled_for_speed.get():
-        from minicnn.backends.fast.workers import run
-
         native(file, name, defines)(grid, block, args, run, work)
     elif xp(args[0]) is np:
         kernel = _emulated(file, name, _real(dtype), defines)
@@ -63,8 +63,8 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=(), wo
             kernel(grid, block, check_arguments(name, parameters, args), shared_mem=shared_mem)
 
 
-def launch_each(file, name, elements, args, *, dtype, defines=(), channels=1):
-    """Run a kernel with one thread for each of `elements` elements.
+def launch_each(file, name, elements, args, *, dtype, defines=(), channels=1, work=None):
+    """Run a kernel with one thread for each of `elements` elements; `work` is as in `launch`.
 
     Kernels with LANES (see `kernels/lanes.cuh`) say how many channels lie side by side: compiled
     for speed, a thread takes several of them.
@@ -73,7 +73,7 @@ def launch_each(file, name, elements, args, *, dtype, defines=(), channels=1):
         elements //= lanes
         defines = (*defines, ("LANES", lanes))
     grid = (-(-elements // THREADS),)
-    launch(file, name, grid, (THREADS,), args, dtype=dtype, defines=defines)
+    launch(file, name, grid, (THREADS,), args, dtype=dtype, defines=defines, work=work)
 
 
 # ---------------------------------------------------------------------------
@@ -103,8 +103,6 @@ def lanes_of(channels, most=MOST_LANES):
 def empty(x, shape, dtype):
     """An array where x lies, whose values are whatever was there."""
     if _compiled_for_speed.get():
-        from minicnn.backends.fast import memory
-
         return memory.empty(shape, dtype)
     return xp(x).empty(shape, dtype)
 

@@ -145,9 +145,10 @@ def parts_of(kernel, x, width, args):
     P = min(max(R * C * x.itemsize // PART, 1), normalization.MOST_PARTS)
     lanes = lanes_of(C, MOST_LANES if x.nbytes <= CACHED else WIDEST)
     parts = memory.empty((P, width, C), x.dtype)
+    work = sum(a.size for a in args if getattr(a, "shape", None) == x.shape) // 2  # read, not written
     launch(
         normalization.FILE, f"{kernel}_parts", (C // lanes, P), (1, 1), (*args, parts, R, C),
-        dtype=x.dtype, defines=(("LANES", lanes),), work=x.size // 2,  # nothing large is written
+        dtype=x.dtype, defines=(("LANES", lanes),), work=work,
     )  # fmt: skip
     return parts
 
@@ -175,8 +176,12 @@ class BatchNorm(Ends, normalization.BatchNorm):
     parts_of = staticmethod(parts_of)
 
     @staticmethod
-    def joined(parts):
-        return parts.sum(axis=0, dtype=np.float64).astype(parts.dtype)
+    def joined(parts, channels, share):
+        sums = np.empty((4, parts.shape[2]), parts.dtype)
+        sums[:2] = parts.sum(axis=0, dtype=np.float64)
+        np.multiply(sums[:2], channels[2] * share, out=sums[2:])
+        sums[3] *= channels[1]
+        return sums
 
 
 def operations() -> dict:

@@ -22,10 +22,10 @@ def parts_of(kernel, x, width, args):
     return parts
 
 
-def joined(kernel, parts, args=()):
-    """The sums over all rows: (2, C)."""
+def joined(kernel, parts, width, args):
+    """The sums over all rows, with what else the kernel makes of them: (width, C)."""
     P, _, C = parts.shape
-    sums = xp(parts).empty((2, C), parts.dtype)
+    sums = xp(parts).empty((width, C), parts.dtype)
     launch(FILE, f"{kernel}_join", (C,), (32,), (parts, sums, P, C, *args), dtype=parts.dtype)
     return sums
 
@@ -44,26 +44,27 @@ class Moments:
     @staticmethod
     def joined(parts, x):
         """Mean and variance (2, C)."""
-        return joined("moments", parts, (x,))
+        return joined("moments", parts, 2, (x,))
 
 
 class BatchNorm(InKernel):
     """One pass forward; a pass of sums and a pass to apply them backward."""
 
     def forward(self, x, moments, w, b, add):
-        rows_of_x = contiguous_rows(x)
+        rows_of_x, C = contiguous_rows(x), x.shape[1]
         w, b = (None if t is None else xp(x).ascontiguousarray(t) for t in (w, b))
         add = None if add is None else contiguous_rows(add)
-        y = empty(x, rows_of_x.shape, x.dtype)
-        self.save(rows_of_x, moments, w, b)
-        numbers = (y.size, y.shape[1], x.dtype.type(self.eps), CODES[self.in_kernel])
-        args = (rows_of_x, moments, w, b, add, y, *numbers)
-        launch_each(FILE, "batch_norm_apply", y.size, args, dtype=x.dtype, channels=y.shape[1])
+        channels, y = empty(x, (4, C), x.dtype), empty(x, rows_of_x.shape, x.dtype)
+        self.save(rows_of_x, channels)
+        args = (moments, w, b, channels, C, x.dtype.type(self.eps))
+        launch_each(FILE, "batch_norm_channels", C, args, dtype=x.dtype)
+        args = (rows_of_x, channels, add, y, y.size, C, CODES[self.in_kernel])
+        launch_each(FILE, "batch_norm_apply", y.size, args, dtype=x.dtype, channels=C)
         return self.finish(from_rows(y, x.shape), keep=add is not None)
 
     def backward(self, dy):
-        x, moments, w, b, *kept = self.saved
-        y, dz, code, eps = None, None, CODES[None], x.dtype.type(self.eps)
+        x, channels, *kept = self.saved
+        y, dz, code = None, None, CODES[None]
         if self.activation in FROM_OUTPUT:
             code = CODES[self.activation]
             if kept:
@@ -71,23 +72,22 @@ class BatchNorm(InKernel):
             dz = empty(dy, x.shape, dy.dtype) if self.needs[4] else None
         else:
             dy = self.back_to_z(dy, kept)
-        dys = contiguous_rows(dy)
-        parts = self.parts_of("batch_norm_sums", x, 2, (dys, y, x, moments, w, b, eps, code))
-        sums = self.joined(parts)
+        dys, (R, C) = contiguous_rows(dy), x.shape
+        parts = self.parts_of("batch_norm_sums", x, 2, (dys, y, x, channels, code))
+        share = x.dtype.type(1 / R if self.training and R else 0)
+        sums = self.joined(parts, channels, share)
         dx = empty(dy, dys.shape, dy.dtype)
-        numbers = (*dys.shape, eps, code, int(self.training))
-        args = (dys, y, x, moments, w, b, sums, dx, dz, *numbers)
-        launch_each(FILE, "batch_norm_gradient", dx.size, args, dtype=dx.dtype,
-                    channels=dx.shape[1])  # fmt: skip
+        args = (dys, y, x, channels, sums, dx, dz, dx.size, C, code)
+        launch_each(FILE, "batch_norm_gradient", dx.size, args, dtype=dx.dtype, channels=C)
         dadd = dy if dz is None else from_rows(dz, dy.shape)
         return from_rows(dx, dy.shape), None, sums[1], sums[0], dadd
 
     parts_of = staticmethod(parts_of)
 
     @staticmethod
-    def joined(parts):
-        """The sums of dz and of dz xhat (2, C)."""
-        return joined("batch_norm_sums", parts)
+    def joined(parts, channels, share):
+        """The sums of dz and of dz xhat, and what they take from dx (4, C)."""
+        return joined("batch_norm_sums", parts, 4, (channels, share))
 
 
 def contiguous_rows(x):
