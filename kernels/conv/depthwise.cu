@@ -10,11 +10,21 @@
 // input gradient: dx[n,h,w,c] = sum of dy[n,i,j,o] w[u,v,o] over the windows that saw (h,w).
 //   Threads: one per LANES inputs, gathering: no atomics, the same bits each run.
 // weight gradient: dw[u,v,o] = sum over (n,i,j) of x[..] dy[n,i,j,o], in two passes, each in a fixed
-//   order. parts: a thread per part of the rows (n,i) and LANES weights; neighbours differ in o, so
-//   they read neighbouring numbers, and those of another cell find them in the cache. join: a thread
-//   per weight adds up the parts.
+//   order. parts: a thread per part of the rows (n,i), CELLS neighbours in a row of the kernel and
+//   LANES weights of each: a number of dy is read once for them. Neighbours differ in o, so they read
+//   neighbouring numbers. join: a thread per weight adds up the parts.
 // LANES is 1 unless M is 1.
 #include "epilogue.cuh"
+
+#define CELLS 3
+
+// a / b, where b divides a and the quotient is in 0 ... size - 1; else -1.
+__device__ __forceinline__ int place_in(int a, int b, int size)
+{
+    if (a < 0 || (b > 1 && a % b)) return -1;  // b is 1 nearly always, and to divide takes long
+    int quotient = b > 1 ? a / b : a;
+    return quotient < size ? quotient : -1;
+}
 
 extern "C" __global__ void __launch_bounds__(256)
 depthwise_forward(const real* x, const real* w, const real* b, const real* add, real* y,
@@ -30,7 +40,7 @@ depthwise_forward(const real* x, const real* w, const real* b, const real* add, 
     for (int u = 0; u < KH; u++) {
         int h = out.h * SH + u * DH - PH;
         if (h < 0 || h >= H) continue;
-        const real* row = x + (out.n * H + h) * W * C + o / M;
+        const real* row = x + (out.n * H + h) * W * C + (LANES > 1 ? o : o / M);
         const real* weights = w + u * KW * C * M + o;
         for (int v = 0; v < KW; v++) {
             int k = out.w * SW + v * DW - PW;
@@ -53,14 +63,14 @@ depthwise_input_gradient(const real* dy, const real* w, real* dx, long long elem
 
     Lanes total = 0;
     for (int u = 0; u < KH; u++) {
-        int top = in.h + PH - u * DH;
-        if (top < 0 || top % SH || top / SH >= OH) continue;
-        const real* row = dy + (in.n * OH + top / SH) * OW * C * M;
+        int i = place_in(in.h + PH - u * DH, SH, OH);
+        if (i < 0) continue;
+        const real* row = dy + (in.n * OH + i) * OW * C * M;
         for (int v = 0; v < KW; v++) {
-            int left = in.w + PW - v * DW;
-            if (left < 0 || left % SW || left / SW >= OW) continue;
+            int j = place_in(in.w + PW - v * DW, SW, OW);
+            if (j < 0) continue;
             for (int o = first; o < first + M; o++)
-                total += load_lanes(row + (long long)(left / SW) * C * M + o)
+                total += load_lanes(row + (long long)j * C * M + o)
                        * load_lanes(w + (u * KW + v) * C * M + o);
         }
     }
@@ -69,30 +79,38 @@ depthwise_input_gradient(const real* dy, const real* w, real* dx, long long elem
 
 // parts (P, KH, KW, C*M); part p has the rows [p*R/P, (p+1)*R/P) of the R = N*OH.
 extern "C" __global__ void __launch_bounds__(256)
-depthwise_weight_gradient_parts(const real* x, const real* dy, real* parts, long long weights,
+depthwise_weight_gradient_parts(const real* x, const real* dy, real* parts, long long elements,
                                 long long R, int P, int M, int C, int H, int W, int OH, int OW,
                                 int KH, int KW, int SH, int SW, int PH, int PW, int DH, int DW)
 {
-    long long index = thread_index() * LANES;  // of parts
-    if (index >= P * weights) return;
-    Place at = place_of(index / LANES, KH, KW, C * M / LANES);
-    int u = at.h, v = at.w, o = at.c * LANES;
+    long long index = thread_index() * LANES;
+    if (index >= elements) return;
+    Place at = place_of(index / LANES, KH, (KW + CELLS - 1) / CELLS, C * M / LANES);
+    int u = at.h, v = at.w * CELLS, o = at.c * LANES;
 
-    // The windows whose cell (u,v) lies inside the image along w: j0 <= j < j1.
-    int offset = v * DW - PW;
-    int j0 = offset < 0 ? (-offset + SW - 1) / SW : 0;
-    int j1 = W <= offset ? 0 : min(OW, (W - 1 - offset) / SW + 1);
-
-    Lanes total = 0;
+    Lanes total[CELLS];
+    #pragma unroll
+    for (int k = 0; k < CELLS; k++)
+        total[k] = 0;
     for (long long r = at.n * R / P; r < (at.n + 1) * R / P; r++) {
         int h = (int)(r % OH) * SH + u * DH - PH;
         if (h < 0 || h >= H) continue;
-        const real* row = x + ((r / OH * H + h) * W + offset) * C + o / M;
+        const real* row = x + (r / OH * H + h) * W * C + (LANES > 1 ? o : o / M);
         const real* gradients = dy + r * OW * C * M + o;
-        for (int j = j0; j < j1; j++)
-            total += load_lanes(row + (long long)j * SW * C) * load_lanes(gradients + (long long)j * C * M);
+        for (int j = 0; j < OW; j++) {
+            int w = j * SW + v * DW - PW;  // of the first cell
+            bool all_inside = w >= 0 && w + (CELLS - 1) * DW < W;
+            Lanes dz = load_lanes(gradients + (long long)j * C * M);
+            #pragma unroll
+            for (int k = 0; k < CELLS; k++, w += DW)
+                if (all_inside || (w >= 0 && w < W))
+                    total[k] += load_lanes(row + (long long)w * C) * dz;
+        }
     }
-    store_lanes(parts + index, total);
+    real* part = parts + ((at.n * KH + u) * KW + v) * C * M + o;
+    #pragma unroll
+    for (int k = 0; k < CELLS; k++)
+        if (v + k < KW) store_lanes(part + k * C * M, total[k]);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

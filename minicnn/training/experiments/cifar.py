@@ -142,11 +142,12 @@ EXPERIMENTS = [
         f"{EPOCHS} epochs of all 50,000 training images for each of the seven, without "
         "augmentation; SGD with momentum 0.9, batch 64, lr 0.02 along a cosine. Dropout is "
         f"{CONV_DROPOUT:g} after each unit and {DENSE_DROPOUT:g} after FC512; L2 is a weight decay "
-        f"of {L2:g} on both dense layers. The 10,000 test images validate; they decide nothing, the last epoch counts. "
-        "Training accuracy is that of 10,000 training images afterwards, without dropout. Work: "
-        "seconds of an epoch times the machine's speed in a matrix product just then. I dropout, "
-        "no batch norm; II batch norm, dropout in FC only; III both everywhere; IV as II with L2; "
-        "V as III with L2; VI as V with a unit of two conv128; VII as V with 64 and 128 maps.",
+        f"of {L2:g} on both dense layers. The 10,000 test images validate; they decide nothing, "
+        "the last epoch counts. Training accuracy is that of 10,000 training images afterwards, "
+        "without dropout. Work: seconds of an epoch times the machine's speed in a matrix product "
+        "just then. I dropout, no batch norm; II batch norm, dropout in FC only; III both "
+        "everywhere; IV as II with L2; V as III with L2; VI as V with a unit of two "
+        "conv128; VII as V with 64 and 128 maps.",
         {name: variant(name) for name in PLANS}, (0, 1), claims,
         (
             Column("validation", "accuracy"),
