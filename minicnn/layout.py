@@ -11,7 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-FEW = 8  # channels: fewer are copied one by one, since NumPy's inner loop would be a pixel's
+FEW = 8  # channels: fewer are copied one by one, since NumPy's inner loop would be a pixel's,
+SMALL = 2**12  # unless it is a small array
 
 
 def nhwc(x):
@@ -19,7 +20,7 @@ def nhwc(x):
     view = x.transpose(0, 2, 3, 1)
     if view.flags.c_contiguous:
         return view
-    if not 1 < x.shape[1] < FEW:
+    if not 1 < x.shape[1] < FEW or x.size < SMALL:
         return view.copy(order="C")
     y = np.empty_like(view, order="C")  # (CuPy's, where x is CuPy's)
     for c in range(x.shape[1]):

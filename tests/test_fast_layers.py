@@ -13,7 +13,7 @@ import pytest
 
 from minicnn import Tensor, no_grad, use_backend
 from minicnn import functional as F
-from minicnn.backends.fast import activation, ending, memory, optim, pooling, rows
+from minicnn.backends.fast import activation, ending, memory, optim, pooling, product, rows
 from minicnn.layout import nchw, nhwc
 from minicnn.ops.pooling_windows import read_at
 from minicnn.optim import SGD
@@ -327,3 +327,21 @@ def test_memory_goes_back_when_a_pass_is_over():
         for _ in range(3):
             step()
         assert memory.usage().lent == before
+
+
+# ---------------------------------------------------------------------------
+# Products whose rows are few
+# ---------------------------------------------------------------------------
+def numbers(*shape):
+    """Random numbers of about 1 / sqrt(the last size)."""
+    return (RNG.standard_normal(shape) / shape[-1] ** 0.5).astype(np.float32)
+
+
+@pytest.mark.parametrize("rows_, outputs", [(1, 4099), (3, 1500), (64, 129), (65, 129)])
+def test_linear_of_few_rows_is_cut_by_columns(rows_, outputs, monkeypatch):
+    monkeypatch.setattr(product, "WORTH_CUTTING", 2**16)
+    cut, multiply = [], product._multiply_few
+    monkeypatch.setattr(product, "_multiply_few", lambda *args: cut.append(1) or multiply(*args))
+    arrays = numbers(rows_, 67), numbers(outputs, 67), numbers(outputs), numbers(rows_, outputs)
+    assert_as_readable(lambda *t: F.linear(*t[:3], activation="relu6", add=t[3]), *arrays)
+    assert bool(cut) == (rows_ <= product.FEW)

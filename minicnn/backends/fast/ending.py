@@ -53,6 +53,10 @@ class Ending:
         """The same for y as a matrix, a row for each pixel."""
         return self if self.add is None else replace(self, add=matrix(self.add))
 
+    def of_columns(self, columns):
+        """The same for tiles that have these columns of a matrix alone."""
+        return self if self.bias is None else replace(self, bias=self.bias[columns])
+
 
 class InTiles:
     """A `Fused` operation that adds bias and shortcut and activates tile by tile.

@@ -4,9 +4,9 @@ The window of a 1x1 kernel is the pixel itself, so the matrix of windows is x as
 a row of C numbers for each pixel: z = x W, with nothing to copy. With a stride, it is every SH-th
 row and SW-th column of x, and the other pixels get no gradient.
 
-    forward          z  = x W         in blocks of pixels
-    input gradient   dx = dz W'       in blocks of pixels
-    weight gradient  dW' = dz' x      in blocks of input channels: no sums to put together
+    forward          z  = x W         in blocks of pixels, or of filters where pixels are few
+    input gradient   dx = dz W'       in blocks of pixels, or of channels
+    weight gradient  dW' = dz' x      in blocks of filters or channels: no sums to put together
 
 The fully connected layer is the same thing.
 """
@@ -21,7 +21,9 @@ from minicnn.backends.fast.workers import run
 
 BLOCK = 2**20  # bytes of a block's rows, those read and those written
 PIXELS = 256  # rows of a block at least
-CHANNELS = 64  # columns of x in a block of the weight gradient
+CHANNELS = 64  # of a block at least, where channels are cut
+FEW = 64  # rows, or fewer, are one block: then columns are cut, where it is worth it
+WORTH_CUTTING = 2**24  # multiplications
 
 
 def forward(x, w, geometry, end):
@@ -67,8 +69,11 @@ def looked_at(geometry):
 # Products, shared by the workers
 # ---------------------------------------------------------------------------
 def multiply(a, b, out, end=None):
-    """out = a b, then `end`, in blocks of rows."""
+    """out = a b, then `end`, in blocks of rows; of columns where rows are few."""
     (R, K), O = a.shape, out.shape[1]
+    if R <= FEW and R * K * O > WORTH_CUTTING:
+        _multiply_few(a, b, out, end)
+        return
     most = max(PIXELS, BLOCK // ((K + O) * a.itemsize))
     blocks = even(R, min(most, max(64, -(-R // 8))))
 
@@ -81,12 +86,28 @@ def multiply(a, b, out, end=None):
     run(block, len(blocks), parallel=R * K * O > WORTH_SHARING)
 
 
-def multiply_transposed(a, b, out):
-    """out = a' b, in blocks of b's columns."""
-    (R, O), K = a.shape, b.shape[1]
-    blocks = even(K, max(CHANNELS, -(-K // 16)))
+def _multiply_few(a, b, out, end):
+    """out = a b, then `end`, in blocks of columns."""
+    O = out.shape[1]
+    blocks = even(O, max(CHANNELS, -(-O // 8)))
 
     def block(worker, k):
-        np.matmul(a.T, b[:, blocks[k]], out=out[:, blocks[k]])
+        columns = np.s_[:, blocks[k]]
+        np.matmul(a, b[columns], out=out[columns])
+        if end is not None:
+            end.of_columns(blocks[k])(out[columns], columns)
+
+    run(block, len(blocks))
+
+
+def multiply_transposed(a, b, out):
+    """out = a' b, in blocks of rows, which lie together; of columns where rows are few."""
+    (R, O), K = a.shape, b.shape[1]
+    by_rows = O >= 2 * CHANNELS
+    blocks = even(O, max(CHANNELS, -(-O // 8))) if by_rows else even(K, max(CHANNELS, -(-K // 16)))
+
+    def block(worker, k):
+        rows, columns = (blocks[k], np.s_[:]) if by_rows else (np.s_[:], blocks[k])
+        np.matmul(a.T[rows], b[:, columns], out=out[rows, columns])
 
     run(block, len(blocks), parallel=R * K * O > WORTH_SHARING)
