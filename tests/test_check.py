@@ -1012,6 +1012,7 @@ def test_the_report_is_the_same_every_time(monkeypatch):
     assert repr(check(flipped_kernel, "conv2d")) == repr(check(flipped_kernel, "conv2d"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_every_known_mistake_can_be_made(name, monkeypatch):
     """None of the table raises everywhere, and none is right everywhere.

@@ -106,8 +106,8 @@ FRAGMENTS = {
                   "x": ("dx[k] = slope *",), "w": ("dw[c], db[c] =",), "b": ("dw[c], db[c] =",)},
         "numpy": {"y": ("z = xhat * (1 if w is None else w)", "z += b"),
                   "x": ("dx = dz - db / R",), "w": ("db, dw =",), "b": ("db, dw =",)},
-        "cuda": {"y": ("return xhat(x) * w + b", "finished(of.z(load_lanes(x + i))"),
-                 "x": ("g -= (load_lanes(sums + c)",), "w": ("sum_xhat += dz *",),
+        "cuda": {"y": ("return (x - mean) * scale + b", "finished(line.z(load_lanes(x + i))"),
+                 "x": ("g * line.scale - p",), "w": ("sum_xhat += dz *",),
                  "b": ("sum += dz;",)},
     },
     "LocalResponseNorm": {
