@@ -22,7 +22,7 @@ THREADS = 256  # of a block, for kernels with one thread per element
 PLAIN_SHARED = 48 * 1024  # bytes of shared memory that a kernel gets without asking for more
 
 
-def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=(), work=None):
+def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=()):
     """Run kernel `name` of `kernels/<file>` with `real` meaning `dtype`.
 
     Parameters
@@ -37,9 +37,6 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=(), wo
         Dynamic shared memory in bytes.
     defines : tuple of (str, int or str)
         More macros, such as tile sizes: `(("BM", 64), ("BN", 64))`.
-    work : int, optional
-        How many numbers the threads read and write in all, or as many as would take that long, if
-        it is not one (or LANES) each: a CPU's workers share what is worth it.
 
     Raises
     ------
@@ -49,7 +46,7 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=(), wo
     if 0 in grid:
         return  # nothing to do, and an empty grid is an error in CUDA
     if _compiled_for_speed.get():
-        native(file, name, defines)(grid, block, args, run, work)
+        native(file, name, defines)(grid, block, args, run)
     elif xp(args[0]) is np:
         kernel = _emulated(file, name, _real(dtype), defines)
         kernel(grid, block, args, shared_mem=shared_mem)
@@ -63,8 +60,8 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=(), wo
             kernel(grid, block, check_arguments(name, parameters, args), shared_mem=shared_mem)
 
 
-def launch_each(file, name, elements, args, *, dtype, defines=(), channels=1, work=None):
-    """Run a kernel with one thread for each of `elements` elements; `work` is as in `launch`.
+def launch_each(file, name, elements, args, *, dtype, defines=(), channels=1):
+    """Run a kernel with one thread for each of `elements` elements.
 
     Kernels with LANES (see `kernels/lanes.cuh`) say how many channels lie side by side: compiled
     for speed, a thread takes several of them.
@@ -73,7 +70,7 @@ def launch_each(file, name, elements, args, *, dtype, defines=(), channels=1, wo
         elements //= lanes
         defines = (*defines, ("LANES", lanes))
     grid = (-(-elements // THREADS),)
-    launch(file, name, grid, (THREADS,), args, dtype=dtype, defines=defines, work=work)
+    launch(file, name, grid, (THREADS,), args, dtype=dtype, defines=defines)
 
 
 # ---------------------------------------------------------------------------

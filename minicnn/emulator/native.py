@@ -44,10 +44,10 @@ class NativeKernel:
         self._run.restype = None
         self._cells = struct.Struct("=" + "".join(map(_cell_format, parameters)) + "6I")
 
-    def __call__(self, grid, block, args, run=None, work=None) -> None:
+    def __call__(self, grid, block, args, run=None) -> None:
         """Run all threads, blocks in any order; by `run` if there is enough work.
 
-        `work` says on how many numbers; it is threads times lanes unless it is given.
+        That is as many numbers as the largest array has, or as there are threads times lanes.
 
         Raises
         ------
@@ -61,7 +61,8 @@ class NativeKernel:
         blocks, threads = prod(grid), prod(block)
         sizes = (*grid, *(1,) * (3 - len(grid)), *block, *(1,) * (3 - len(block)))
         cells = self._cells.pack(*values, *sizes)
-        work = work or blocks * threads * self.lanes
+        largest = max((a.size for a in args if isinstance(a, np.ndarray)), default=0)
+        work = max(blocks * threads * self.lanes, largest)
         if run is None or work <= WORTH_SHARING:
             self._run(cells, 0, blocks)
             return

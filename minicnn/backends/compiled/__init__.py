@@ -145,10 +145,9 @@ def parts_of(kernel, x, width, args):
     P = min(max(R * C * x.itemsize // PART, 1), normalization.MOST_PARTS)
     lanes = lanes_of(C, MOST_LANES if x.nbytes <= CACHED else WIDEST)
     parts = memory.empty((P, width, C), x.dtype)
-    read = sum(a.size for a in args if getattr(a, "shape", None) == x.shape)  # nothing is written
     launch(
         normalization.FILE, f"{kernel}_parts", (C // lanes, P), (1, 1), (*args, parts, R, C),
-        dtype=x.dtype, defines=(("LANES", lanes),), work=read // 2,
+        dtype=x.dtype, defines=(("LANES", lanes),),
     )  # fmt: skip
     return parts
 

@@ -60,12 +60,11 @@ class DepthwiseConv2d(InKernel):
         windows = (*kernel, *self.stride, *self.padding, *self.dilation)
         return (w.shape[0] // C, C, H, W, *size, *windows)
 
-    def launch(self, direction, elements, args, w, windows=0):
-        """Run a kernel with a thread per element; so many windows are multiplied."""
+    def launch(self, direction, elements, args, w):
+        """Run a kernel with a thread per element."""
         channels = w.shape[0] if w.shape[0] == self.shapes[0][1] else 1  # M = 1 has lanes
-        work = max(elements, windows * w[0].size // MULTIPLY)
-        launch_each(self.file, f"depthwise_{direction}", elements, args, dtype=w.dtype,
-                    channels=channels, work=work)  # fmt: skip
+        name = f"depthwise_{direction}"
+        launch_each(self.file, name, elements, args, dtype=w.dtype, channels=channels)
 
     def forward(self, x, w, b, add):
         self.save(x, w)
@@ -75,7 +74,7 @@ class DepthwiseConv2d(InKernel):
         add = None if add is None else nhwc(add)
         geometry, code = self.geometry(x.shape, w, size), CODES[self.in_kernel]
         args = (nhwc(x), cells(w), bias, add, y, y.size, *geometry, code)
-        self.launch("forward", y.size, args, w, y.size)
+        self.launch("forward", y.size, args, w)
         return self.finish(nchw(y))
 
     def backward(self, dy):
@@ -87,7 +86,7 @@ class DepthwiseConv2d(InKernel):
             N, C, H, W = x.shape
             dx = empty(x, (N, H, W, C), x.dtype)
             args = (dzh, cells(w), dx, dx.size, *geometry)
-            self.launch("input_gradient", dx.size, args, w, dz.size)
+            self.launch("input_gradient", dx.size, args, w)
             dx = nchw(dx)
         if self.needs[1]:
             dw = self.weight_gradient(nhwc(x), dzh, w, geometry)
@@ -107,12 +106,11 @@ class DepthwiseConv2d(InKernel):
         KH, KW = w.shape[2:]
         elements = P * KH * -(-KW // CELLS) * O
         args = (x, dz, parts, elements, N * OH, P, *geometry)
-        self.launch("weight_gradient_parts", elements, args, w, dz.size)
+        self.launch("weight_gradient_parts", elements, args, w)
         self.launch("weight_gradient_join", dw.size, (parts, dw, dw.size, P), w)
         return dw.transpose(2, 0, 1)[:, None]
 
 
-MULTIPLY = 4  # multiplications take as long as to walk a number through memory
 CELLS = 3  # of a kernel's row, as in the file: a thread of the weight gradient has so many
 PART = 2**15  # numbers of dz in a part of a depthwise weight gradient,
 MOST_PARTS = 256  # of which there are so many at most

@@ -20,8 +20,7 @@ class _Pool2d:
         """Run a kernel with a thread per element of `out`, which is one of `arrays`."""
         args = (*arrays, out.size, *self.numbers(self.shapes[0]))
         name, channels = f"{self.kernel_name}_{direction}", out.shape[3] if self.lanes else 1
-        work = max(array.size for array in arrays if array is not None)
-        launch_each(self.file, name, out.size, args, dtype=out.dtype, channels=channels, work=work)
+        launch_each(self.file, name, out.size, args, dtype=out.dtype, channels=channels)
 
     def empty_output(self, x):
         """y (N, OH, OW, C)."""
