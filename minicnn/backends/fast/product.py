@@ -20,7 +20,8 @@ from minicnn.backends.fast.tiles import WORTH_SHARING, even, matrix
 from minicnn.backends.fast.workers import run
 
 BLOCK = 2**20  # bytes of a block's rows, those read and those written
-PIXELS = 256  # rows of a block at least
+PIXELS = 256  # rows of a block at least,
+SHARE = 200  # or these, so that there are several: in each, BLAS arranges all of b anew
 CHANNELS = 64  # of a block at least, where channels are cut
 FEW = 64  # rows, or fewer, are one block: then columns are cut, where it is worth it
 WORTH_CUTTING = 2**24  # multiplications
@@ -75,7 +76,7 @@ def multiply(a, b, out, end=None):
         _multiply_few(a, b, out, end)
         return
     most = max(PIXELS, BLOCK // ((K + O) * a.itemsize))
-    blocks = even(R, min(most, max(64, -(-R // 8))))
+    blocks = even(R, min(most, max(-(-R // 8), min(SHARE, -(-R // 2)))))
 
     def block(worker, k):
         rows = blocks[k]
