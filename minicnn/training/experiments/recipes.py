@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from minicnn import models, optim
 from minicnn.data.transforms import Compose, RandomCrop, RandomHorizontalFlip
 from minicnn.models.resnet_cifar import CifarResNet
@@ -28,7 +30,7 @@ def measures(trainer) -> dict:
         "train_loss": last["train_loss"],
         "train_accuracy": last["train_accuracy"],
         "epochs": len(history),
-        "epoch_seconds": sum(entry["seconds"] for entry in history) / len(history),
+        "epoch_seconds": median(entry["seconds"] for entry in history),  # pauses do not count
         "images_per_second": max(entry["images_per_second"] for entry in history),
         "parameters": trainer.model.num_parameters(),
         **({"waiting": last["waiting"]} if "waiting" in last else {}),
