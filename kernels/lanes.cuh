@@ -20,6 +20,8 @@ typedef bool Mask;
 // Macros: what is read and written is the caller's, on the caller's line.
 #define load_lanes(p) (*(p))
 #define store_lanes(p, value) (*(p) = (value))
+#define load_some(p, count) (*(p))
+#define store_some(p, value, count) (*(p) = (value))
 template <typename T> __device__ __forceinline__ T select(bool mask, T a, T b)
 {
     return mask ? a : b;
@@ -27,7 +29,15 @@ template <typename T> __device__ __forceinline__ T select(bool mask, T a, T b)
 
 #else  // a CPU: vectors as GCC and Clang have them, as many as make LANES numbers
 
-#define WIDTH (LANES % 8 == 0 ? 8 : LANES % 4 == 0 ? 4 : 2)
+#ifdef __AVX512F__
+#define REGISTER 16  // floats of a register
+#else
+#define REGISTER 8
+#endif
+#ifndef WIDEST
+#define WIDEST 8  // floats of a vector; a wider register is worth it where much is multiplied
+#endif
+#define WIDTH (LANES % WIDEST == 0 ? WIDEST : LANES % 8 == 0 ? 8 : LANES % 4 == 0 ? 4 : 2)
 #define VECTORS (LANES / WIDTH)
 #define EACH _Pragma("GCC unroll 16") for (int k = 0; k < VECTORS; k++)
 static_assert(LANES % 2 == 0 && sizeof(real) == 4, "LANES is 1, or even and of floats");
@@ -61,6 +71,22 @@ __forceinline__ IntLanes load_lanes(const int* p)
 }
 __forceinline__ void store_lanes(float* p, Lanes x) { EACH *(FloatVector*)(p + k * WIDTH) = x.v[k]; }
 __forceinline__ void store_lanes(int* p, IntLanes x) { EACH *(IntVector*)(p + k * WIDTH) = x.v[k]; }
+
+// The first `count` lanes, where others are nobody's: they are read as 0, and not written.
+__forceinline__ Lanes load_some(const float* p, int count)
+{
+    if (count >= LANES) return load_lanes(p);
+    float there[LANES] = {};
+    for (int k = 0; k < count; k++) there[k] = p[k];
+    return load_lanes(there);
+}
+__forceinline__ void store_some(float* p, Lanes x, int count)
+{
+    if (count >= LANES) return store_lanes(p, x);
+    float there[LANES];
+    store_lanes(there, x);
+    for (int k = 0; k < count; k++) p[k] = there[k];
+}
 
 #define LANES_SELECT(T) \
     __forceinline__ T select(Mask mask, T a, T b) \

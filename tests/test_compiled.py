@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from minicnn import Tensor, use_algorithm, use_backend
 from minicnn import functional as F
 from minicnn.backends import compiled, fast
+from minicnn.backends.algorithm import KNOWN
+from minicnn.backends.compiled import direct
 from minicnn.backends.fast.workers import get_num_threads, set_num_threads
+from minicnn.backends.geometry import Geometry
 from minicnn.backends.launch import lanes_of
 from minicnn.emulator import CompilerNotFound, EmulatorError
 from minicnn.emulator.native import load_native
+from minicnn.layout import output_size
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
@@ -88,6 +92,69 @@ def test_winograd(algorithm, C, O, size, bias, add, activation):
         (2, C, *size), (O, C, 3, 3), (O,) if bias else None, (2, O, *size) if add else None,
         tolerance=3e-5, algorithm=algorithm,
     )  # fmt: skip
+
+
+@SMALL
+@given(
+    windows(), st.sampled_from([1, 1, 2, 3]), st.sampled_from([1, 3, 10, 16, 33, 48, 70]),
+    st.booleans(), st.booleans(), st.sampled_from([None, "relu", "relu6", "silu"]),
+)  # fmt: skip
+def test_direct_convolution(case, G, O, bias, add, activation):
+    (N, C, *size), kernel, how = case
+    output = output_size(tuple(size), kernel, how["stride"], how["padding"], how["dilation"])
+    agree(
+        lambda x, w, b, a: F.conv2d(x, w, b, groups=G, activation=activation, add=a, **how),
+        (N, G * C, *size), (G * O, C, *kernel), (G * O,) if bias else None,
+        (N, G * O, *output) if add else None, algorithm="direct",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("outside", [False, True])
+@pytest.mark.parametrize(
+    ("width", "registers", "pixels"),
+    [(width, *shape) for width, shapes in direct.SHAPES.items() for shape in shapes],
+)
+def test_direct_convolution_in_threads_of_every_shape(
+    width, registers, pixels, outside, monkeypatch
+):
+    """Filters and pixels that are no multiples, whatever register this CPU has."""
+    monkeypatch.setattr(direct, "shape_of", lambda *_: (1.0, registers * width, pixels))
+    monkeypatch.setattr(direct, "CACHED", 0 if outside else 2**40)
+    agree(
+        lambda x, w, b: F.conv2d(x, w, b, padding=1, activation="relu"),
+        (2, 9, 11, 23), (37, 9, 3, 3), (37,), algorithm="direct",
+    )  # fmt: skip
+
+
+DIRECT = {  # N, C, H, O, kernel, stride, groups -> algorithm by the floats of a register
+    "resnet stem": ((2, 3, 224, 64, 7, 2, 1), {8: "direct", 16: "direct"}),
+    "resnext": ((2, 128, 56, 128, 3, 1, 32), {8: "direct", 16: "direct"}),
+    "lenet": ((64, 1, 28, 6, 5, 1, 1), {8: "direct", 16: "direct"}),
+    "cifar": ((64, 32, 32, 32, 3, 1, 1), {8: "winograd4", 16: "direct"}),
+    "vgg": ((2, 64, 224, 64, 3, 1, 1), {8: "winograd4", 16: "winograd4"}),
+    "resnet end": ((4, 512, 7, 512, 3, 1, 1), {8: "tiled", 16: "tiled"}),
+    "mobilenet": ((4, 24, 56, 144, 1, 1, 1), {8: "direct", 16: "direct"}),
+    "resnet 1x1": ((4, 256, 14, 128, 1, 1, 1), {8: "product", 16: "direct"}),
+    "one pixel": ((64, 64, 1, 16, 1, 1, 1), {8: "product", 16: "product"}),
+    "depthwise": ((2, 96, 56, 96, 3, 1, 96), {8: "depthwise", 16: "depthwise"}),
+}
+
+
+@pytest.mark.parametrize("width", [8, 16])
+@pytest.mark.parametrize("name", DIRECT)
+def test_where_direct_convolution_is_taken(name, width, monkeypatch):
+    (N, C, H, O, K, S, G), expected = DIRECT[name]
+    monkeypatch.setattr(direct, "register_floats", lambda: width)
+    padding = (K // 2, K // 2)
+    geometry = Geometry.of((N, C, H, H), (O, C // G, K, K), (S, S), padding, (1, 1), G)
+    assert compiled.ALGORITHMS.choose(geometry, np.float32) == expected[width]
+    in_double = fast.convolution.NUMPY.choose(geometry, np.float64)
+    assert compiled.ALGORITHMS.choose(geometry, np.float64) == in_double
+
+
+def test_the_names_of_algorithms_are_those_of_the_table():
+    assert set(KNOWN["compiled"]) == {"auto", "im2col", *compiled.ALGORITHMS.table}
+    assert direct.register_floats() in direct.SHAPES
 
 
 @SMALL

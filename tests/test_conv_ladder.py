@@ -24,8 +24,8 @@ from minicnn.tensor import Tensor
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
-DIRECT = ["naive", "coalesced", "shared_tile", "register_tile", "im2col", "implicit_gemm"]
-IN_DOUBLE = ["naive", "coalesced", "shared_tile", "register_tile", "im2col"]
+IN_DOUBLE = ["naive", "coalesced", "direct", "shared_tile", "register_tile", "im2col"]
+DIRECT = [*IN_DOUBLE, "implicit_gemm"]
 WINOGRAD = ["winograd2", "winograd4"]
 DIRECTIONS = ["forward", "input_gradient", "weight_gradient"]
 TILE_NAMES = [f"{tile.m}x{tile.n}" for tile in implicit_gemm.TILES]

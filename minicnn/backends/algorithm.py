@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 LADDER = (
-    "auto", "naive", "coalesced", "shared_tile", "register_tile", "im2col", "implicit_gemm",
-    "winograd2", "winograd4", "tf32",
+    "auto", "naive", "coalesced", "direct", "shared_tile", "register_tile", "im2col",
+    "implicit_gemm", "winograd2", "winograd4", "tf32",
 )  # fmt: skip
 TUNED = (
     "auto", "im2col", "tiled", "product", "banded", "depthwise", "winograd", "winograd2",
@@ -17,7 +17,7 @@ KNOWN = {  # by backend
     "loops": ("auto",),
     "numpy": ("auto", "im2col"),
     "fast": TUNED,
-    "compiled": TUNED,
+    "compiled": (*TUNED, "direct"),
     "emulator": LADDER,
     "cuda": LADDER,
 }  # fmt: skip

@@ -44,10 +44,11 @@ class NativeKernel:
         self._run.restype = None
         self._cells = struct.Struct("=" + "".join(map(_cell_format, parameters)) + "6I")
 
-    def __call__(self, grid, block, args, run=None) -> None:
+    def __call__(self, grid, block, args, run=None, work=0) -> None:
         """Run all threads, blocks in any order; by `run` if there is enough work.
 
-        That is as many numbers as the largest array has, or as there are threads times lanes.
+        That is as many numbers as the largest array has, or as there are threads times lanes, or
+        `work`, for a kernel that does much with each.
 
         Raises
         ------
@@ -62,7 +63,7 @@ class NativeKernel:
         sizes = (*grid, *(1,) * (3 - len(grid)), *block, *(1,) * (3 - len(block)))
         cells = self._cells.pack(*values, *sizes)
         largest = max((a.size for a in args if isinstance(a, np.ndarray)), default=0)
-        work = max(blocks * threads * self.lanes, largest)
+        work = max(blocks * threads * self.lanes, largest, work)
         if run is None or work <= WORTH_SHARING:
             self._run(cells, 0, blocks)
             return

@@ -1,12 +1,12 @@
 """The fast backend, with its work that no matrix product does compiled from `kernels/*.cu`.
 
 Pooling, batch normalization, depthwise convolution and Winograd's transforms multiply little and
-move much. NumPy walks
-through memory once for each step of a formula, and its shortest loops are a pixel's channels; a
-compiled loop does all steps of a number at once. So where there is a C++ compiler, these operations
-run the very CUDA kernels that a GPU would, compiled for this CPU (`minicnn.emulator.native`): a
-thread takes as many channels as fit into the CPU's registers. The classes are those of
-`minicnn.backends.cuda`; only how a kernel is launched differs.
+move much. NumPy walks through memory once for each step of a formula, and its shortest loops are a
+pixel's channels; a compiled loop does all steps of a number at once. So where there is a C++
+compiler, these operations run the very CUDA kernels that a GPU would, compiled for this CPU
+(`minicnn.emulator.native`): a thread takes as many channels as fit into the CPU's registers. The
+classes are those of `minicnn.backends.cuda`; only how a kernel is launched differs. Convolutions
+with few filters, too, move more than they multiply: see `direct`.
 
 float64, and arrays without a compiler at hand, run the fast backend's NumPy.
 """
@@ -14,12 +14,11 @@ float64, and arrays without a compiler at hand, run the fast backend's NumPy.
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 
 import numpy as np
 
 from minicnn.backends import fast, redraw
-from minicnn.backends.compiled import col2im, winograd
+from minicnn.backends.compiled import direct, winograd
 from minicnn.backends.cuda import conv, normalization, pooling
 from minicnn.backends.cuda.epilogue import FROM_OUTPUT
 from minicnn.backends.fast import activation, convolution, ending, memory
@@ -74,12 +73,10 @@ class Ends(Compiled):
 
 
 # ---------------------------------------------------------------------------
-# Convolution: products are BLAS's; Winograd's transforms, and col2im, are compiled
+# Convolution: large products are BLAS's; direct convolution and Winograd's transforms are compiled
 # ---------------------------------------------------------------------------
 COST = convolution.WinogradCost(1.3, 50, lambda F, C, O: 14 * (F + 2) ** 2 * (C + O))
-TABLE = convolution.table(winograd.COMPILED)
-TABLE["banded"] = replace(TABLE["banded"], input_gradient=col2im.input_gradient)
-ALGORITHMS = convolution.Algorithms(TABLE, COST)
+ALGORITHMS = direct.Algorithms(convolution.table(winograd.COMPILED), COST)
 
 
 class Conv2d(fast_conv.Conv2d):

@@ -1,4 +1,4 @@
-"""Launches the first rungs of kernels/conv: naive, coalesced, shared_tile, register_tile.
+"""Launches the first rungs of kernels/conv: naive to register_tile.
 
 Arrays are as in memory: x (N, H, W, G*C), y (N, OH, OW, G*O), w (G*O, KH, KW, C).
 """
@@ -9,7 +9,8 @@ from minicnn.backends import xp
 from minicnn.backends.cuda.epilogue import CODES
 from minicnn.backends.launch import launch, launch_each
 
-RUNGS = ("naive", "coalesced", "shared_tile", "register_tile")
+RUNGS = ("naive", "coalesced", "direct", "shared_tile", "register_tile")
+PIXELS = 4  # of a thread of `direct`
 TILES = {"shared_tile": (16, (16, 16)), "register_tile": (64, (256,))}  # side, block
 
 
@@ -17,8 +18,15 @@ def forward(name, x, w, bias, add, geometry, activation=None):
     """activation(conv(x, w) + bias + add), as an array (N, OH, OW, G*O)."""
     g = geometry
     y = xp(x).empty(g.y_shape, x.dtype)
-    if name == "coalesced":  # its weights lie with the filters side by side: (G, KH, KW, C, O)
+    if name in ("coalesced", "direct"):  # weights with filters side by side: (G, KH, KW, C, O)
         w = xp(w).ascontiguousarray(w.reshape(g.G, g.O, g.window).transpose(0, 2, 1))
+    if name == "direct":
+        threads = g.N * g.output[0] * -(-g.output[1] // PIXELS) * g.G * g.O
+        zeros = xp(x).zeros(g.C, x.dtype)
+        args = (x, w, zeros, bias, add, y, threads, g.O, *g.numbers, CODES[activation])
+        launch_each("conv/direct.cu", "direct_forward", threads, args, dtype=x.dtype,
+                    defines=(("PIXELS", PIXELS),))  # fmt: skip
+        return y
     args = (x, w, bias, add, y, g.pixels, *g.numbers, CODES[activation])
     file, kernel = f"conv/{name}.cu", f"{name}_forward"
     if name not in TILES:

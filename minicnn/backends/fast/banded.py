@@ -80,7 +80,7 @@ def correlate(x, w, y, geometry, end=None):
         bias = None if end.bias is None else np.tile(end.bias, J)
         add = None if end.add is None else end.add.reshape(wide.y_shape)
         end = Ending(bias, add, end.activation)
-    tiled.correlate(x, T.reshape(1, wide.window, wide.O), y.reshape(wide.y_shape), wide, end)
+    tiled.in_tiles(x, T.reshape(1, wide.window, wide.O), y.reshape(wide.y_shape), wide, end)
 
 
 @lru_cache(256)

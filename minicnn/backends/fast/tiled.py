@@ -48,11 +48,12 @@ SUMS = 2**23  # bytes of partial sums of a weight gradient,
 WHOLE = 2**24  # or of col at once, where they would be more
 
 
-def forward(x, w, geometry, end):
-    """y (N, OH, OW, G*O): x convolved with w, then `end`."""
+def forward(x, w, geometry, end, correlate=None):
+    """y (N, OH, OW, G*O): x convolved with w, then `end`; `correlate` replaces `in_tiles`."""
     g = geometry
     y = memory.empty(g.y_shape, x.dtype)
-    correlate(x, w.reshape(g.G, g.O, g.window).transpose(0, 2, 1), y, g, end)
+    columns = w.reshape(g.G, g.O, g.window).transpose(0, 2, 1)
+    (correlate or in_tiles)(x, columns, y, g, end)
     return y
 
 
@@ -126,7 +127,7 @@ def _groups(tiles, pixels):
     return groups
 
 
-def input_gradient(dz, w, geometry):
+def input_gradient(dz, w, geometry, correlate=None):
     """dx (N, H, W, G*C)."""
     g = geometry
     dx = memory.empty(g.x_shape, dz.dtype)
@@ -136,7 +137,8 @@ def input_gradient(dz, w, geometry):
             dx[pixels] = 0
         else:
             turned = w[:, cells[0]][:, :, cells[1]][:, ::-1, ::-1]
-            correlate(dz, turned.reshape(g.G, back.window, g.C), dx[pixels], back)
+            turned = turned.reshape(g.G, back.window, g.C)
+            (correlate or in_tiles)(dz, turned, dx[pixels], back)
     return dx
 
 
@@ -176,7 +178,7 @@ def seen_through(geometry, axis, start):
 # ---------------------------------------------------------------------------
 # The walk over the tiles
 # ---------------------------------------------------------------------------
-def correlate(x, w, y, geometry, end=None):
+def in_tiles(x, w, y, geometry, end=None):
     """Fill y[n,i,j,(g,o)] with the sum over k of window(n,i,j)[g,k] w[g,k,o], then `end`."""
     g = geometry
     tiles = tiles_of(g, x.itemsize)

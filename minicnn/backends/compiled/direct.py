@@ -1,0 +1,157 @@
+"""Convolution without a matrix of windows: `kernels/conv/direct.cu`, compiled for this CPU.
+
+`tiled` copies every window, nine times the image for 3x3, so that BLAS can multiply; where filters
+are few, the copying takes longer than the product. Here a thread multiplies the image as it lies:
+PIXELS neighbours of a row, by a few registers full of filters. Nothing is copied but the filters,
+once.
+
+The input gradient is a convolution, too (see `tiled`), or col2im where channels are few. Winograd's
+is faster, and so is that of a product, where there is no activation to be added; and the weight
+gradient's sums run over all pixels. There it is the algorithm that would be taken otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache, partial
+
+import numpy as np
+
+from minicnn.backends.compiled import col2im
+from minicnn.backends.cuda.epilogue import CODES
+from minicnn.backends.fast import convolution, memory, tiled
+from minicnn.backends.fast.ending import Ending
+from minicnn.backends.fast.workers import run
+from minicnn.backends.launch import native
+from minicnn.emulator.native import load_native
+
+THREADS = 64  # of a block
+PRODUCTS = 8  # take as long as a number that is read and written
+THIN = 8  # channels, below which the image gets its border, so that windows have long rows
+CACHED = 2**18  # bytes of filters, more of which are used one after the other
+LARGE = 2**19  # weights, which do not fit into a core's cache: BLAS is better at those,
+PRODUCT = {8: 2**14, 16: 2**17}  # and at 1x1 filters of more than so many, by floats of a register
+WINOGRAD = {8: 1.2, 16: 1.8}  # a multiply-add of Winograd's takes so many times as long
+# (registers of filters, pixels): a sum for each pair, and what is multiplied, fit into a CPU's
+# registers. What they cost: the fewer filters, the more often a pixel is read.
+SHAPES = {
+    8: {(1, 8): 1.25, (2, 4): 1.1, (2, 5): 1.05, (2, 6): 1.05, (3, 4): 1.05},  # AVX2 and others
+    16: {(1, 7): 1.3, (1, 8): 1.3, (2, 7): 1.05, (2, 8): 1.05, (3, 7): 1.0, (4, 6): 1.05},
+}
+
+
+@lru_cache(1)
+def register_floats() -> int:
+    """How many floats a register of this CPU has."""
+    text = '#include "lanes.cuh"\nextern "C" __global__ void floats(int* n) { *n = REGISTER; }'
+    number = np.zeros(1, np.int32)
+    load_native(text, "floats", {"LANES": 8})((1,), (1,), (number,))
+    return int(number[0])
+
+
+@lru_cache(512)
+def shape_of(O, OW, width) -> tuple[float, int, int]:
+    """(work for each result, lanes, pixels) of the threads that waste least of a row.
+
+    `width` is that of a register, in floats.
+    """
+    found = []
+    for (registers, pixels), cost in SHAPES[width].items():
+        lanes = registers * width
+        made = -(-O // lanes) * lanes * -(-OW // pixels) * pixels
+        found.append((cost * made / (O * OW), lanes, pixels))
+    return min(found)
+
+
+def correlate(x, w, y, geometry, end=None):
+    """Fill y[n,i,j,(g,o)] with the sum over k of window(n,i,j)[g,k] w[g,k,o], then `end`."""
+    if x.dtype != np.float32:
+        tiled.in_tiles(x, w, y, geometry, end)
+        return
+    g, end = geometry, Ending() if end is None else end
+    x = np.ascontiguousarray(x)
+    if g.C < THIN and max(g.padding) > 0:
+        x, g = with_border(x, g)
+    _, lanes, pixels = shape_of(g.O, g.output[1], register_floats())
+    columns = side_by_side(w, lanes)
+    out = y if y.flags.c_contiguous else memory.empty(g.y_shape, x.dtype)
+    add = None if end.add is None else np.ascontiguousarray(end.add)
+    bias = None if end.bias is None else np.ascontiguousarray(end.bias)
+    F = columns.shape[1] * lanes
+    threads = g.N * g.output[0] * -(-g.output[1] // pixels) * (g.G * F // lanes)
+    args = (x, columns, np.zeros(g.C, x.dtype), bias, add, out, threads, F, *g.numbers)
+    macros = {"LANES": lanes, "PIXELS": pixels, "FILTERS_OUTSIDE": int(columns.nbytes > CACHED)}
+    kernel = native("conv/direct.cu", "direct_forward", tuple(macros.items()))
+    grid = (-(-threads // THREADS),)
+    work = g.pixels * g.G * g.O * g.window // PRODUCTS
+    kernel(grid, (THREADS,), (*args, CODES[end.activation]), run, work)
+    if out is not y:
+        y[...] = out.reshape(y.shape)
+
+
+def side_by_side(w, lanes):
+    """Filters w (G, K, O) as columns (G, F / lanes, K, lanes), those that are missing as zeros."""
+    G, K, O = w.shape
+    blocks = -(-O // lanes)
+    columns = memory.empty((G, blocks, K, lanes), w.dtype)
+    whole = O // lanes
+    columns[:, :whole] = w[:, :, : whole * lanes].reshape(G, K, whole, lanes).transpose(0, 2, 1, 3)
+    if whole < blocks:
+        columns[:, whole, :, : O % lanes] = w[:, :, whole * lanes :]
+        columns[:, whole, :, O % lanes :] = 0
+    return columns
+
+
+def with_border(x, geometry):
+    """x with its border of zeros, and the geometry that then has no padding."""
+    (PH, PW), (H, W) = (max(p, 0) for p in geometry.padding), geometry.size
+    wide = memory.empty((len(x), H + 2 * PH, W + 2 * PW, x.shape[3]), x.dtype)
+    wide[:, :PH] = wide[:, PH + H :] = 0
+    wide[:, PH : PH + H, :PW] = wide[:, PH : PH + H, PW + W :] = 0
+    wide[:, PH : PH + H, PW : PW + W] = x
+    padding = tuple(min(p, 0) for p in geometry.padding)
+    return wide, replace(geometry, size=wide.shape[1:3], padding=padding)
+
+
+# ---------------------------------------------------------------------------
+# The algorithm, and where it is taken
+# ---------------------------------------------------------------------------
+forward = partial(tiled.forward, correlate=correlate)
+input_gradient = partial(tiled.input_gradient, correlate=correlate)
+
+
+class Algorithms(convolution.Algorithms):
+    """The algorithms of the table, and "direct", which is better than some of them."""
+
+    def __init__(self, table, cost_of_winograd):
+        self.others = convolution.Algorithms(table, cost_of_winograd)
+        direct = convolution.Algorithm(forward, self.input_gradient, self.weight_gradient)
+        super().__init__(table | {"direct": direct}, cost_of_winograd)
+
+    def input_gradient(self, dz, w, geometry):
+        """dx (N, H, W, G*C): `direct` where only windows and their matrix would be left."""
+        ways = {"tiled": input_gradient, "banded": col2im.input_gradient}
+        found = self.others.choose(geometry, dz.dtype)
+        return ways.get(found, self.others.table[found].input_gradient)(dz, w, geometry)
+
+    def weight_gradient(self, x, dz, geometry):
+        """dw (G*O, KH, KW, C), as without `direct`."""
+        return self.others.find("auto", geometry, x.dtype).weight_gradient(x, dz, geometry)
+
+    def choose(self, geometry, dtype) -> str:
+        """The algorithm that "auto" takes."""
+        found = super().choose(geometry, dtype)
+        return "direct" if self.direct_is_better(found, geometry, dtype) else found
+
+    def direct_is_better(self, found, geometry, dtype):
+        """Whether "direct" is faster than the algorithm that was found, as far as shapes tell."""
+        g, register = geometry, register_floats()
+        if dtype != np.float32 or found == "depthwise" or g.G * g.O * g.window > LARGE:
+            return False
+        work, *_ = shape_of(g.O, g.output[1], register)
+        if found == "product":
+            return work < 2 and PRODUCT[register] >= g.C * g.O
+        if found.startswith("winograd"):
+            winograd = WINOGRAD[register] * self.cost_of_winograd(g, int(found[-1]))
+            return g.pixels * g.window * g.O * work < winograd
+        return True
