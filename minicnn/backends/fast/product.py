@@ -76,7 +76,7 @@ def multiply(a, b, out, end=None):
         _multiply_few(a, b, out, end)
         return
     most = max(PIXELS, BLOCK // ((K + O) * a.itemsize))
-    blocks = even(R, min(most, max(-(-R // 8), min(SHARE, -(-R // 2)))))
+    blocks = even(R, min(most, max(-(-R // 8), min(SHARE, -(-R // 2)), 1)))
 
     def block(worker, k):
         rows = blocks[k]
