@@ -54,28 +54,34 @@ direct_forward(const real* x, const real* columns, const real* zeros, const real
     int left = j * SW - PW, right = min(j + PIXELS - 1, OW - 1) * SW - PW + KW;
     bool in_runs = G == 1 && DW == 1 && left >= 0 && right <= W;
 
+    // The cells of each window that are in the image, by rows.
+    int top = at.h * SH - PH, begin = top < 0 ? (DH - 1 - top) / DH : 0;
+    int end = top < H ? min(KH, (H - 1 - top) / DH + 1) : 0;
+    const real* row = x + (at.n * H + top + begin * DH) * W * pitch + g * C;
+    weights += (long long)begin * KW * C * step;
+
     Lanes totals[PIXELS];
     const real* pixels[PIXELS];
     #pragma unroll
-    for (int p = 0; p < PIXELS; p++) totals[p] = 0;
-    for (int u = 0; u < KH; u++) {
-        int h = at.h * SH + u * DH - PH;
-        if (h < 0 || h >= H) continue;
-        const real* row = x + (at.n * H + h) * W * pitch + g * C;
+    for (int p = 0; p < PIXELS; p++) {
+        totals[p] = 0;
+        pixels[p] = row + (min(j + p, OW - 1) * SW - PW) * pitch;
+    }
+    for (int u = begin; u < end; u++, row += DH * W * pitch) {
         if (in_runs) {
+            add_products(totals, pixels, weights, KW * C, step);
+            weights += (long long)KW * C * step;
             #pragma unroll
-            for (int p = 0; p < PIXELS; p++)
-                pixels[p] = row + (min(j + p, OW - 1) * SW - PW) * pitch;
-            add_products(totals, pixels, weights + (long long)u * KW * C * step, KW * C, step);
+            for (int p = 0; p < PIXELS; p++) pixels[p] += DH * W * pitch;
             continue;
         }
-        for (int v = 0; v < KW; v++) {
+        for (int v = 0; v < KW; v++, weights += (long long)C * step) {
             #pragma unroll
             for (int p = 0; p < PIXELS; p++) {
                 int k = min(j + p, OW - 1) * SW + v * DW - PW;
                 pixels[p] = k >= 0 && k < W ? row + k * pitch : zeros;
             }
-            add_products(totals, pixels, weights + ((long long)u * KW + v) * C * step, C, step);
+            add_products(totals, pixels, weights, C, step);
         }
     }
     long long first = ((at.n * OH + at.h) * OW + j) * G * O + g * O + f;

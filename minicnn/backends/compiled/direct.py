@@ -26,11 +26,13 @@ from minicnn.backends.launch import native
 from minicnn.emulator.native import load_native
 
 THREADS = 64  # of a block
+MANY = 2**18  # weights, which several workers arrange
 PRODUCTS = 8  # take as long as a number that is read and written
 THIN = 8  # channels, below which the image gets its border, so that windows have long rows
 CACHED = 2**18  # bytes of filters, more of which are used one after the other
-LARGE = 2**19  # weights, which do not fit into a core's cache: BLAS is better at those,
-PRODUCT = {8: 2**14, 16: 2**17}  # and at 1x1 filters of more than so many, by floats of a register
+# By floats of a register:
+LARGE = {8: 2**19, 16: 2**22}  # weights, of which caches hold too little: BLAS is better at those,
+PRODUCT = {8: 2**14, 16: 2**17}  # and at 1x1 filters of more than so many
 WINOGRAD = {8: 1.2, 16: 1.8}  # a multiply-add of Winograd's takes so many times as long
 # (registers of filters, pixels): a sum for each pair, and what is multiplied, fit into a CPU's
 # registers. What they cost: the fewer filters, the more often a pixel is read.
@@ -92,10 +94,18 @@ def correlate(x, w, y, geometry, end=None):
 def side_by_side(w, lanes):
     """Filters w (G, K, O) as columns (G, F / lanes, K, lanes), those that are missing as zeros."""
     G, K, O = w.shape
-    blocks = -(-O // lanes)
+    blocks, whole = -(-O // lanes), O // lanes
     columns = memory.empty((G, blocks, K, lanes), w.dtype)
-    whole = O // lanes
-    columns[:, :whole] = w[:, :, : whole * lanes].reshape(G, K, whole, lanes).transpose(0, 2, 1, 3)
+    target = columns[:, :whole]
+    source = w[:, :, : whole * lanes].reshape(G, K, whole, lanes).transpose(0, 2, 1, 3)
+
+    def arrange(_, k):
+        target[:, k] = source[:, k]
+
+    if w.size > MANY:
+        run(arrange, whole)
+    else:
+        target[...] = source
     if whole < blocks:
         columns[:, whole, :, : O % lanes] = w[:, :, whole * lanes :]
         columns[:, whole, :, O % lanes :] = 0
@@ -146,7 +156,9 @@ class Algorithms(convolution.Algorithms):
     def direct_is_better(self, found, geometry, dtype):
         """Whether "direct" is faster than the algorithm that was found, as far as shapes tell."""
         g, register = geometry, register_floats()
-        if dtype != np.float32 or found == "depthwise" or g.G * g.O * g.window > LARGE:
+        if dtype != np.float32 or found == "depthwise":
+            return False
+        if g.G * g.O * g.window > LARGE[register]:
             return False
         work, *_ = shape_of(g.O, g.output[1], register)
         if found == "product":
