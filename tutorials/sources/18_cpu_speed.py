@@ -366,8 +366,13 @@ for way, t in zip(WAYS, race(*(partial(conv, way) for way in WAYS))):
 #
 # ## 7 Which way for which layer?
 #
-# There is no best algorithm, only a best one for a shape. Five layers, from the first of VGG to the
-# last of ResNet. `auto` is what minicnn takes:
+# There is no best algorithm, only a best one for a shape. One more joins in if you have a C++
+# compiler: *direct* copies no windows at all. A few registers full of filters are multiplied by a
+# few neighbouring pixels where they lie, and NumPy has no loop like that; `kernels/conv/direct.cu`
+# has, one of the first kernels on a GPU's ladder, compiled for your CPU. Where filters are few, to
+# copy windows takes longer than to multiply them, and it wins.
+#
+# Five layers, from the first of VGG to the last of ResNet. `auto` is what minicnn takes:
 
 # %%
 from minicnn.backends import drawing
@@ -389,20 +394,22 @@ LAYERS = {  # name: (C, size, O, kernel, stride)
     "64 to 256, 1 x 1": (64, 56, 256, 1, 1),
     "512 channels, 3 x 3": (512, 7, 512, 3, 1),
 }
-print(f"{'ms':22}" + "".join(f"{way:>11}" for way in (*WAYS, "auto")) + "   auto takes")
+ALL = (*WAYS, *(way for way in ["direct"] if way in algorithms.table), "auto")
+print(f"{'ms':22}" + "".join(f"{way:>11}" for way in ALL) + "   auto takes")
 for name, (C, size, O, K, S) in LAYERS.items():
     lx, lw = numbers(1, C, size, size), numbers(O, C, K, K)
     g = Geometry.of(lx.shape, lw.shape, (S, S), (K // 2,) * 2, (1, 1), 1)
     layer = partial(F.conv2d, lx, lw, stride=S, padding=K // 2)
-    ways = [way for way in (*WAYS, "auto") if allowed(way, g)]
+    ways = [way for way in ALL if allowed(way, g)]
     with no_grad():
         best = dict(zip(ways, race(*(partial(layer, algorithm=way) for way in ways))))
-    cells = [f"{1e3 * best[way]:11.2f}" if way in best else f"{'-':>11}" for way in (*WAYS, "auto")]
+    cells = [f"{1e3 * best[way]:11.2f}" if way in best else f"{'-':>11}" for way in ALL]
     print(f"{name:22}" + "".join(cells), " ", algorithms.choose(g, float32))
 
 # %% [markdown]
-# How does it choose? By shape alone, with a formula for what each would cost. It never measures:
-# then the same program would take another way on another day, and its last digits would change.
+# How does it choose? By shape alone (and by how wide a register is), with a formula for what each
+# would cost. It never measures: then the same program would take another way on another day, and
+# its last digits would change. Among NumPy's ways:
 
 # %%
 from minicnn.backends.fast import convolution
