@@ -20,6 +20,7 @@ from minicnn.backends.launch import lanes_of
 from minicnn.emulator import CompilerNotFound, EmulatorError
 from minicnn.emulator.native import load_native
 from minicnn.layout import output_size
+from minicnn.optim import SGD
 
 pytestmark = pytest.mark.usefixtures("compiler")
 
@@ -232,6 +233,38 @@ def test_the_same_bits_on_one_thread_and_on_three():
         set_num_threads(before)
     for one, three in zip(*found, strict=True):
         np.testing.assert_array_equal(one, three)
+
+
+@pytest.mark.parametrize("shape", [(64, 16, 3, 3), (9001,), (130, 70), (5, 4)])
+@pytest.mark.parametrize("settings", [
+    {}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"weight_decay": 0.01},
+    {"momentum": 0.5, "weight_decay": 0.1, "nesterov": True},
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("order", ["row-major", "channels last", "reversed"])
+def test_a_step_of_sgd_gives_numpys_bits(shape, settings, order):
+    """Sizes of 1, 4 and 32 lanes, and one that is too small for a kernel."""
+
+    def trained(backend):
+        random = np.random.default_rng(0)
+        values = random.standard_normal(shape).astype(np.float32)
+        if order == "channels last" and len(shape) == 4:
+            values = np.ascontiguousarray(values.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        elif order == "reversed":
+            values = np.ascontiguousarray(values.T).T
+        w = Tensor(values, requires_grad=True)
+        optimizer = SGD([w], lr=0.1, **settings)
+        with use_backend(backend):
+            for _ in range(3):
+                optimizer.zero_grad()
+                (w * random.standard_normal(shape).astype(np.float32)).sum().backward()
+                optimizer.step()
+        return w.numpy(), optimizer.velocity[0]
+
+    (w, v), (w_, v_) = trained("compiled"), trained("numpy")
+    np.testing.assert_array_equal(w, w_)
+    assert (v is None) == (v_ is None)
+    if v is not None:
+        np.testing.assert_array_equal(v, v_)
 
 
 def test_lanes():

@@ -3,7 +3,7 @@
 //   g += decay w;  v = momentum v + g (v = g in the first step);
 //   w -= lr v, or for Nesterov's form w -= lr (g + momentum v).
 //
-// Threads: one per parameter.
+// Threads: one per LANES parameters.
 // Reads and writes: w, g and v read, w and v written: 20 bytes. v is null if momentum is 0.
 // Why: as array expressions the step is up to six launches, each of which reads and writes whole
 //   arrays. The arithmetic is nothing; the memory is all.
@@ -15,15 +15,15 @@ extern "C" __global__ void __launch_bounds__(256)
 sgd(real* w, const real* g, real* v, long long elements, real lr, real momentum, real decay,
     int nesterov, int first)
 {
-    long long i = thread_index();
+    long long i = thread_index() * LANES;
     if (i >= elements) return;
 
-    real weight = w[i], step = g[i];
+    Lanes weight = load_lanes(w + i), step = load_lanes(g + i);
     if (decay != 0) step = plus(step, times(decay, weight));
     if (v) {
-        real velocity = first ? step : plus(times(momentum, v[i]), step);
-        v[i] = velocity;
+        Lanes velocity = first ? step : plus(times(momentum, load_lanes(v + i)), step);
+        store_lanes(v + i, velocity);
         step = nesterov ? plus(step, times(momentum, velocity)) : velocity;
     }
-    w[i] = plus(weight, times(-lr, step));
+    store_lanes(w + i, plus(weight, times(-lr, step)));
 }

@@ -19,10 +19,11 @@ import numpy as np
 
 from minicnn.backends import fast, redraw
 from minicnn.backends.compiled import direct, winograd
-from minicnn.backends.cuda import conv, normalization, pooling
+from minicnn.backends.cuda import conv, normalization, optim, pooling
 from minicnn.backends.cuda.epilogue import FROM_OUTPUT
 from minicnn.backends.fast import activation, convolution, ending, memory
 from minicnn.backends.fast import conv as fast_conv
+from minicnn.backends.fast import optim as fast_optim
 from minicnn.backends.fast.activation import SMALL
 from minicnn.backends.fast.rows import flat
 from minicnn.backends.launch import MOST_LANES, compiled_for_speed, lanes_of, launch, launch_each
@@ -180,10 +181,24 @@ class BatchNorm(Ends, normalization.BatchNorm):
         return sums
 
 
+# ---------------------------------------------------------------------------
+# The optimiser's step
+# ---------------------------------------------------------------------------
+class SGDUpdate(optim.SGDUpdate, fast_optim.SGDUpdate):
+    """One walk through w, g and v, with the bits of the readable step."""
+
+    @classmethod
+    def step(cls, w, g, v, *settings):
+        if w.dtype != np.float32 or w.size < SMALL:
+            return super(optim.SGDUpdate, cls).step(w, g, v, *settings)  # the fast one
+        with compiled_for_speed():
+            return super().step(w, g, v, *settings)
+
+
 def operations() -> dict:
     """The table of this backend on this machine."""
     drawn = (Conv2d, ConvTranspose2d, DepthwiseConv2d, MaxPool2d, AvgPool2d, ReLU, ReLU6,
-             Moments, BatchNorm)  # fmt: skip
+             Moments, BatchNorm, SGDUpdate)  # fmt: skip
     ours = drawn if can_compile() else ()
     return fast.OPERATIONS | {operation.__name__: operation for operation in ours}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from minicnn.backends import xp
-from minicnn.backends.launch import launch_each
+from minicnn.backends.launch import empty, launch_each
 from minicnn.layout import nchw, nhwc
 
 
@@ -33,10 +33,10 @@ class SGDUpdate:
         inward, outward = order
         memory, first, real = inward(w), v is None, w.dtype.type
         if momentum:
-            v = xp(w).empty(memory.shape, w.dtype) if first else inward(v)
+            v = empty(w, memory.shape, w.dtype) if first else inward(v)
         settings = (real(lr), real(momentum), real(weight_decay), int(nesterov), int(first))
         args = (memory, inward(g), v, w.size, *settings)
-        launch_each("optim/sgd.cu", "sgd", w.size, args, dtype=w.dtype)
+        launch_each("optim/sgd.cu", "sgd", w.size, args, dtype=w.dtype, channels=w.size)
         return w, None if v is None else outward(v)
 
 
