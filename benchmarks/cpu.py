@@ -50,7 +50,9 @@ def main(argv=None) -> int:
         if not options.nets or net.name in options.nets:
             result["nets"] += measure_net(net, options, clock, result["not_run"])
             common.write(result, options.out)  # whatever happens to the next
-    if not options.quick:
+    if options.quick:
+        result["not_run"].append("scaling and convolution layers: --quick leaves them out")
+    else:
         result["scaling"] = scaling(options, clock, result["not_run"])
         result["layers"] = conv_layers(options, clock, result["not_run"])
     path, report = common.write(result, options.out), cpu_tables.report(result)
@@ -106,7 +108,8 @@ def processor() -> str:
         found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     except OSError:
         found = None
-    return found.group(1).strip() if found else platform.processor() or platform.machine()
+    name = found.group(1) if found else platform.processor() or platform.machine()
+    return re.sub(r"\((R|TM)\)", "", name).removesuffix("Processor").strip()
 
 
 # ---------------------------------------------------------------------------
