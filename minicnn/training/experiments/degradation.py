@@ -9,7 +9,7 @@ from minicnn.training.experiments.experiment import Claim, Column, Experiment
 from minicnn.training.experiments.recipes import measures
 from minicnn.training.recipes import preparation
 
-EPOCHS = 4
+EPOCHS = 3
 NETS = {
     "plain-20": "cifar_plain20",
     "plain-56": "cifar_plain56",
