@@ -309,9 +309,9 @@ else:
 # closes a third of the gap (III against II, V against IV). Width overfits more than depth, and
 # deeper takes longer. But L2 does not hurt here, it helps by less than a point, with dropout and
 # without; the worst net is I, the one without batch norm, whose gap is as large as II's; and the
-# deeper net is nearly two points better than the wider one. Ten epochs, another rate, other dropout:
-# differences of a point or two belong to a recipe, and a table without its recipe cannot be argued
-# with.
+# deeper net is nearly two points better than the wider one. Ten epochs, another rate, another
+# dropout: differences of a point or two belong to a recipe, and a table without its recipe cannot
+# be argued with.
 #
 # ## What you have seen
 #
