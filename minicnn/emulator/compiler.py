@@ -63,10 +63,12 @@ MODES = {
     "plain": Mode(flags=("-O2",)),
     # For speed (see native.py): this CPU's vector instructions, no runtime, no checks.
     "fast": Mode(
-        flags=("-DEMU_FAST", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math",
-               "-Wno-psabi"),
-        gcc=("-march=native",),
-        clang=("-mcpu=native" if platform.machine() == "arm64" else "-march=native",),
+        flags=("-DEMU_FAST", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"),
+        gcc=("-march=native", "-ffp-contract=fast"),
+        clang=(
+            "-mcpu=native" if platform.machine() == "arm64" else "-march=native",
+            "-ffp-contract=fast-honor-pragmas",  # for kernels whose every result is rounded
+        ),
         runtime=(),
     ),
     # Calls before each access to memory (as for ThreadSanitizer, whose library is not used: the
