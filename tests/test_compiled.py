@@ -242,7 +242,7 @@ def test_the_same_bits_on_one_thread_and_on_three():
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("order", ["row-major", "channels last", "reversed"])
 def test_a_step_of_sgd_gives_numpys_bits(shape, settings, order):
-    """Sizes of 1, 4 and 32 lanes, and one that is too small for a kernel."""
+    """Sizes of 1, 28 and 32 lanes, and one that is too small for a kernel."""
 
     def trained(backend):
         random = np.random.default_rng(0)

@@ -88,7 +88,7 @@ direct_forward(const real* x, const real* columns, const real* zeros, const real
     int there = min(LANES, O - f);
     #pragma unroll
     for (int p = 0; p < PIXELS; p++) {
-        if (j + p >= OW || there <= 0) continue;
+        if (j + p >= OW) continue;
         long long place = first + (long long)p * G * O;
         Lanes z = bias ? totals[p] + load_some(bias + g * O + f, there) : totals[p];
         if (add) z += load_some(add + place, there);

@@ -294,15 +294,8 @@ print("as sentences about the published table, 1 to 4 hold")
 
 # %%
 experiment, results = experiments.load("cifar"), experiments.committed("cifar")
-print(experiment.setup, "\n")
-if results is None:
-    print("No stored results yet. This makes them:\n\n    minicnn experiment cifar")
-else:
-    print(experiments.results.table(experiment, results))
-    for claim in experiment.claims(results):
-        print("yes" if claim.holds else "NO ", claim.text)
-    print(experiments.results.circumstances(results))
-    experiment.draw(results, plt.figure(figsize=experiment.size, layout="constrained"))
+print(experiments.results.page(experiment, results))
+experiment.draw(results, plt.figure(figsize=experiment.size, layout="constrained"))
 
 # %% [markdown]
 # So about half of the sentences came out. The large effect did: dropout after the convolutions

@@ -67,14 +67,8 @@ assert same
 
 # %%
 experiment, results = experiments.load("degradation"), experiments.committed("degradation")
-if results is None:
-    print("No stored results yet. This makes them:\n\n    minicnn experiment degradation")
-else:
-    print(experiments.results.table(experiment, results))
-    for claim in experiment.claims(results):
-        print("yes" if claim.holds else "NO ", claim.text)
-    print(experiments.results.circumstances(results))
-    experiment.draw(results, plt.figure(figsize=experiment.size, layout="constrained"))
+print(experiments.results.page(experiment, results))
+experiment.draw(results, plt.figure(figsize=experiment.size, layout="constrained"))
 
 # %% [markdown]
 # The plain nets show it at once. In three epochs the deeper residual net is behind as well: depth

@@ -21,6 +21,7 @@ from minicnn.backends.compiled import col2im
 from minicnn.backends.cuda.epilogue import CODES
 from minicnn.backends.fast import convolution, memory, tiled
 from minicnn.backends.fast.ending import Ending
+from minicnn.backends.fast.tiles import crop
 from minicnn.backends.fast.workers import run
 from minicnn.backends.launch import native
 from minicnn.emulator.native import load_native
@@ -116,9 +117,7 @@ def with_border(x, geometry):
     """x with its border of zeros, and the geometry that then has no padding."""
     (PH, PW), (H, W) = (max(p, 0) for p in geometry.padding), geometry.size
     wide = memory.empty((len(x), H + 2 * PH, W + 2 * PW, x.shape[3]), x.dtype)
-    wide[:, :PH] = wide[:, PH + H :] = 0
-    wide[:, PH : PH + H, :PW] = wide[:, PH : PH + H, PW + W :] = 0
-    wide[:, PH : PH + H, PW : PW + W] = x
+    crop(x, slice(0, len(x)), -PH, -PW, wide)
     padding = tuple(min(p, 0) for p in geometry.padding)
     return wide, replace(geometry, size=wide.shape[1:3], padding=padding)
 
