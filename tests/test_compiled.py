@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from minicnn import Tensor, use_algorithm, use_backend
 from minicnn import functional as F
 from minicnn.backends import compiled, fast
 from minicnn.backends.algorithm import KNOWN
-from minicnn.backends.compiled import direct
+from minicnn.backends.compiled import col2im, direct
 from minicnn.backends.fast.workers import get_num_threads, set_num_threads
 from minicnn.backends.geometry import Geometry
 from minicnn.backends.launch import lanes_of
@@ -149,6 +150,52 @@ def test_where_direct_convolution_is_taken(name, width, monkeypatch):
     assert compiled.ALGORITHMS.choose(geometry, np.float32) == expected[width]
     in_double = fast.convolution.NUMPY.choose(geometry, np.float64)
     assert compiled.ALGORITHMS.choose(geometry, np.float64) == in_double
+
+
+@SMALL
+@given(windows(), st.sampled_from([1, 3, 10, 16, 33]))
+@pytest.mark.parametrize("cached", [True, False])
+def test_col2im_in_blocks_of_images_and_in_whole_steps(cached, case, O):
+    (N, C, *size), kernel, how = case
+    places = how["stride"], how["padding"], how["dilation"]
+    g = Geometry.of((N, C, *size), (O, C, *kernel), *places, 1)
+    random = np.random.default_rng(0)
+    dz = random.standard_normal(g.y_shape).astype(np.float32)
+    w = random.standard_normal(g.w_shape).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(col2im, "BLOCK", 2**19 if cached else 0)
+        patch.setattr(col2im, "WORKSPACE", 10_000)
+        found = col2im.input_gradient(dz, w, g)
+    expected = fast.tiled.input_gradient(dz.astype(np.float64), w.astype(np.float64), g)
+    np.testing.assert_allclose(found, expected, atol=2e-6 * max(1, np.abs(expected).max()))
+
+
+BACK = {  # N, C, H, O, kernel, stride, groups -> who computes the input gradient
+    "lenet": ((64, 6, 14, 16, 5, 1, 1), "banded"),
+    "resnet downsampling": ((4, 64, 56, 128, 3, 2, 1), "col2im"),
+    "resnet end": ((4, 512, 7, 512, 3, 1, 1), "col2im"),
+    "alexnet": ((4, 64, 27, 192, 5, 1, 1), "direct"),
+    "5x5, stride 2": ((4, 96, 55, 256, 5, 2, 1), "direct"),
+    "resnext": ((2, 128, 56, 128, 3, 1, 32), "direct"),
+    "vgg": ((2, 64, 28, 64, 3, 1, 1), "winograd4"),
+    "1x1": ((4, 64, 28, 64, 1, 1, 1), "product"),
+}
+
+
+@pytest.mark.parametrize("name", BACK)
+def test_who_computes_the_input_gradient(name, monkeypatch):
+    (N, C, H, O, K, S, G), expected = BACK[name]
+    monkeypatch.setattr(direct, "register_floats", lambda: 16)
+    geometry = Geometry.of((N, C, H, H), (O, C // G, K, K), (S, S), (K // 2, K // 2), (1, 1), G)
+    seen, table = [], dict(compiled.ALGORITHMS.others.table)
+    for key in table:
+        table[key] = replace(table[key], input_gradient=lambda *_, k=key: seen.append(k))
+    monkeypatch.setattr(direct, "input_gradient", lambda *_: seen.append("direct"))
+    monkeypatch.setattr(direct.col2im, "input_gradient", lambda *_: seen.append("col2im"))
+    monkeypatch.setattr(direct.banded, "input_gradient", lambda *_: seen.append("banded"))
+    dz, w = (np.empty(shape, np.float32) for shape in (geometry.y_shape, geometry.w_shape))
+    direct.Algorithms(table, compiled.COST).input_gradient(dz, w, geometry)
+    assert seen == [expected]
 
 
 def test_the_names_of_algorithms_are_those_of_the_table():

@@ -312,7 +312,7 @@ def test_tiles_cover_the_output_once_and_lie_together(pixels):
 
 @pytest.mark.parametrize("whole", [1, 2**14, 2**24])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_weight_gradient_shared_by_filters(whole, stride, monkeypatch):
+def test_a_weight_gradient_shared_by_cells(whole, stride, monkeypatch):
     """As with a large dw: col in one group of tiles, in several, in one for each tile."""
     g = Geometry.of((5, 6, 17, 13), (40, 3, 3, 3), (stride, stride), (1, 1), (1, 1), 2)
     random = np.random.default_rng(0)

@@ -330,18 +330,35 @@ def test_memory_goes_back_when_a_pass_is_over():
 
 
 # ---------------------------------------------------------------------------
-# Products whose rows are few
+# How products are cut
 # ---------------------------------------------------------------------------
 def numbers(*shape):
     """Random numbers of about 1 / sqrt(the last size)."""
     return (RNG.standard_normal(shape) / shape[-1] ** 0.5).astype(np.float32)
 
 
-@pytest.mark.parametrize("rows_, outputs", [(1, 4099), (3, 1500), (64, 129), (65, 129)])
+@pytest.mark.parametrize("rows_, outputs", [(1, 4099), (3, 1500), (129, 129), (130, 129)])
 def test_linear_of_few_rows_is_cut_by_columns(rows_, outputs, monkeypatch):
     monkeypatch.setattr(product, "WORTH_CUTTING", 2**16)
-    cut, multiply = [], product._multiply_few
-    monkeypatch.setattr(product, "_multiply_few", lambda *args: cut.append(1) or multiply(*args))
+    cut, multiply = [], product._multiply_columns
+    count = lambda *args: cut.append(1) or multiply(*args)  # noqa: E731
+    monkeypatch.setattr(product, "_multiply_columns", count)
     arrays = numbers(rows_, 67), numbers(outputs, 67), numbers(outputs), numbers(rows_, outputs)
     assert_as_readable(lambda *t: F.linear(*t[:3], activation="relu6", add=t[3]), *arrays)
-    assert bool(cut) == (rows_ <= product.FEW)
+    # z = x w', and dx = dz w where that has more columns than rows
+    assert len(cut) == (rows_ < outputs) + (rows_ < 67)
+
+
+@pytest.mark.parametrize("rows_", [0, 1, 63, 64, 200, 1000])
+@pytest.mark.parametrize("outputs, inputs", [(5, 7), (3, 300), (300, 3), (130, 131)])
+@pytest.mark.parametrize("few", [0, 2**14])
+def test_a_weight_gradient_cut_in_every_way(rows_, outputs, inputs, few, monkeypatch):
+    """By the longer side, or in parts of the sum where weights are few."""
+    monkeypatch.setattr(product, "PART", 32)
+    monkeypatch.setattr(product, "CHANNELS", 8)
+    monkeypatch.setattr(product, "FEW_WEIGHTS", few)
+    monkeypatch.setattr(product, "WORTH_SHARING", 0)
+    a, b = RNG.standard_normal((rows_, outputs)), RNG.standard_normal((rows_, inputs))
+    found = np.full((outputs, inputs), np.nan)
+    product.multiply_transposed(a, b, found)
+    np.testing.assert_allclose(found, a.T @ b, atol=1e-10)

@@ -89,6 +89,16 @@ def test_what_runs():
             assert names(model, x)[:3] == ["Conv2d", "Moments", "BatchNorm"]
 
 
+def test_filters_that_outnumber_what_they_give_are_not_multiplied():
+    """A convolution of 36 weights a filter and its normalization, over 36 places and over 35."""
+    model = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()).eval()
+    random = np.random.default_rng(2)
+    with use_backend("fast"), no_grad():
+        for size, expected in (((6, 6), ["Conv2d"]), ((5, 7), ["Conv2d", "BatchNorm"])):
+            x = Tensor(random.standard_normal((1, 4, *size)).astype(np.float32))
+            assert names(model, x) == expected
+
+
 def test_a_recorded_pass_shows_every_layer():
     graph = trace(net().eval(), image())
     assert [node.name for node in graph.nodes] == [

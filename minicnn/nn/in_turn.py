@@ -6,14 +6,17 @@ a = gamma / sqrt(var + eps) for each filter,
 
     ((w * x) + b - mean) a + beta  =  (a w) * x + (b - mean) a + beta.
 
-What is computed is the same but for rounding, so this is nobody's business but the clock's. Hence
-all layers run by themselves where somebody watches: while a pass is recorded, or the choices of its
-activations; and on the readable backends. A layer whose own forward was replaced runs by itself.
+That costs a walk through the filters, so it is done where they are fewer than the numbers it saves
+a walk through. What is computed is the same but for rounding, so this is nobody's business but the
+clock's. Hence all layers run by themselves where somebody watches: while a pass is recorded, or the
+choices of its activations; and on the readable backends. A layer whose own forward was replaced
+runs by itself.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from math import prod
 
 from minicnn import functional as F
 from minicnn.backends import backend_on, xp
@@ -44,7 +47,7 @@ def in_turn(modules, x, activation=None):
         left.append(activation)
     while left:
         layer = left.popleft()
-        if together and left and _are_one(layer, left[0]) and not _watched(layer, left[0]):
+        if together and left and _are_one(layer, left[0], x) and not _watched(layer, left[0]):
             layer = Folded(layer, left.popleft())
         ending = _ending(left[0]) if together and left and _takes_ending(layer) else None
         if ending is not None and _watched(layer, left[0]):
@@ -78,13 +81,18 @@ def _takes_ending(layer):
     return known and layer.activation is None
 
 
-def _are_one(conv, norm):
-    """Whether these are a convolution and a batch normalization that does not learn now."""
+def _are_one(conv, norm, x):
+    """Whether they are a convolution of x and a batch normalization that does not learn now."""
     return (
         type(conv) is Conv2d and type(norm) is BatchNorm2d and not is_grad_enabled()
         and conv.activation is None and not norm.training and norm.running_mean is not None
-        and norm.num_features == conv.out_channels
+        and norm.num_features == conv.out_channels and _has_few_filters(conv, x)
     )  # fmt: skip
+
+
+def _has_few_filters(conv, x):
+    """Whether the weights are fewer than about the outputs, each divided by the channels."""
+    return prod(conv.weight.shape[1:]) * prod(conv.stride) <= prod(x.shape) // x.shape[1]
 
 
 class Folded:

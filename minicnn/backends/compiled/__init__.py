@@ -76,7 +76,7 @@ class Ends(Compiled):
 # ---------------------------------------------------------------------------
 # Convolution: large products are BLAS's; direct convolution and Winograd's transforms are compiled
 # ---------------------------------------------------------------------------
-COST = convolution.WinogradCost(1.3, 50, lambda F, C, O: 14 * (F + 2) ** 2 * (C + O))
+COST = convolution.WinogradCost(1.25, 60, lambda F, C, O: 30 * (F + 2) ** 2 * (C + O))
 ALGORITHMS = direct.Algorithms(convolution.table(winograd.COMPILED), COST)
 
 

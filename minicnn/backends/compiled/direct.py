@@ -5,28 +5,29 @@ are few, the copying takes longer than the product. Here a thread multiplies the
 PIXELS neighbours of a row, by a few registers full of filters. Nothing is copied but the filters,
 once.
 
-The input gradient is a convolution, too (see `tiled`), or col2im where channels are few. Winograd's
-is faster, and so is that of a product, where there is no activation to be added; and the weight
-gradient's sums run over all pixels. There it is the algorithm that would be taken otherwise.
+The input gradient is a convolution, too (see `tiled`), or col2im where that has less to copy.
+Winograd's is faster, and so is that of a product, where there is no activation to be added; and the
+weight gradient's sums run over all pixels. There it is the algorithm that would be taken otherwise.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache, partial
+from math import prod
 
 import numpy as np
 
 from minicnn.backends.compiled import col2im
 from minicnn.backends.cuda.epilogue import CODES
-from minicnn.backends.fast import convolution, memory, tiled
+from minicnn.backends.fast import banded, convolution, memory, tiled
 from minicnn.backends.fast.ending import Ending
 from minicnn.backends.fast.tiles import crop
 from minicnn.backends.fast.workers import run
 from minicnn.backends.launch import native
 from minicnn.emulator.native import load_native
 
-THREADS = 64  # of a block
+THREADS = 8  # of a block
 MANY = 2**18  # weights, which several workers arrange
 PRODUCTS = 8  # take as long as a number that is read and written
 THIN = 8  # channels, below which the image gets its border, so that windows have long rows
@@ -34,12 +35,12 @@ CACHED = 2**18  # bytes of filters, more of which are used one after the other
 # By floats of a register:
 LARGE = {8: 2**19, 16: 2**22}  # weights, of which caches hold too little: BLAS is better at those,
 PRODUCT = {8: 2**14, 16: 2**17}  # and at 1x1 filters of more than so many
-WINOGRAD = {8: 1.2, 16: 1.8}  # a multiply-add of Winograd's takes so many times as long
+WINOGRAD = {8: 0.9, 16: 1.3}  # a multiply-add of Winograd's takes so many times as long
 # (registers of filters, pixels): a sum for each pair, and what is multiplied, fit into a CPU's
 # registers. What they cost: the fewer filters, the more often a pixel is read.
 SHAPES = {
     8: {(1, 8): 1.25, (2, 4): 1.1, (2, 5): 1.05, (2, 6): 1.05, (3, 4): 1.05},  # AVX2 and others
-    16: {(1, 7): 1.3, (1, 8): 1.3, (2, 7): 1.05, (2, 8): 1.05, (3, 7): 1.0, (4, 6): 1.05},
+    16: {(1, 7): 1.3, (1, 8): 1.3, (2, 7): 1.05, (2, 8): 1.05, (3, 7): 1.03, (4, 6): 1.05},
 }
 
 
@@ -125,8 +126,26 @@ def with_border(x, geometry):
 # ---------------------------------------------------------------------------
 # The algorithm, and where it is taken
 # ---------------------------------------------------------------------------
-forward = partial(tiled.forward, correlate=correlate)
+def forward(x, w, geometry, end):
+    """y (N, OH, OW, G*O); of few filters for several neighbours at once, see `banded`."""
+    if x.dtype == np.float32 and geometry.G == 1 and few(geometry.O):
+        return banded.forward(x, w, geometry, end, correlate, 2 * register_floats())
+    return tiled.forward(x, w, geometry, end, correlate)
+
+
+def few(filters):
+    """Whether so many fill no more than half of a register."""
+    return 2 * filters <= register_floats()
+
+
 input_gradient = partial(tiled.input_gradient, correlate=correlate)
+
+
+def suits_col2im(geometry):
+    """Whether a convolution of dz would copy more filters than pixels, or see few cells at once."""
+    g = geometry
+    few_cells = prod(g.kernel) < 4 * prod(g.stride)  # of a class of pixels
+    return g.G == 1 and (g.pixels < g.O or few_cells)
 
 
 class Algorithms(convolution.Algorithms):
@@ -138,10 +157,15 @@ class Algorithms(convolution.Algorithms):
         super().__init__(table | {"direct": direct}, cost_of_winograd)
 
     def input_gradient(self, dz, w, geometry):
-        """dx (N, H, W, G*C): `direct` where only windows and their matrix would be left."""
-        ways = {"tiled": input_gradient, "banded": col2im.input_gradient}
-        found = self.others.choose(geometry, dz.dtype)
-        return ways.get(found, self.others.table[found].input_gradient)(dz, w, geometry)
+        """dx (N, H, W, G*C): `direct` or col2im where only a matrix of windows would be left."""
+        g, found = geometry, self.others.choose(geometry, dz.dtype)
+        if found == "banded" and dz.dtype == np.float32 and g.stride == (1, 1) and few(g.C):
+            return banded.input_gradient(dz, w, g, correlate, register_floats())
+        if found == "banded" or (found == "tiled" and suits_col2im(g)):
+            return col2im.input_gradient(dz, w, g)
+        if found == "tiled":
+            return input_gradient(dz, w, g)
+        return self.others.table[found].input_gradient(dz, w, g)
 
     def weight_gradient(self, x, dz, geometry):
         """dw (G*O, KH, KW, C), as without `direct`."""

@@ -1,4 +1,4 @@
-"""ReLU and ReLU6, piece by piece: the slope's mask is a byte an element, and stays in the cache.
+"""ReLU and ReLU6; backward piece by piece: the slope's mask, a byte an element, stays in the cache.
 
 y and the gradient of x are the only arrays as large as x. `clip` is twice as fast as `maximum`, and
 hands a NaN on as well.
@@ -12,7 +12,7 @@ from minicnn.backends.fast import memory
 from minicnn.backends.fast.ending import CHUNK, ELEMENTS, passes
 from minicnn.backends.fast.rows import flat
 from minicnn.backends.fast.tiles import even, length
-from minicnn.backends.fast.workers import PerWorker, run
+from minicnn.backends.fast.workers import PerWorker, get_num_threads, run
 
 SMALL = 2**13  # elements, below which the readable drawing is as fast
 
@@ -28,10 +28,10 @@ class ReLU:
         y = memory.empty_like(x) if self.out is None else self.out
         source, target = flat(x), flat(y)
 
-        def piece(worker, part):
-            np.clip(source[part], 0, self.most, out=target[part])
+        def part(worker, which):
+            np.clip(source[which], 0, self.most, out=target[which])
 
-        in_pieces(source, piece)
+        in_parts(source, part)
         self.save(y)
         return y
 
@@ -56,6 +56,15 @@ class ReLU6(ReLU):
     """y = min(max(x, 0), 6)."""
 
     kind, most = "relu6", 6
+
+
+def in_parts(array, function):
+    """Call function(worker, slice) for parts of a flat array, one a thread: nothing is kept."""
+    parts = even(len(array), -(-len(array) // get_num_threads()))
+    if len(array) > 4 * ELEMENTS:  # they are walked through once
+        run(lambda worker, k: function(worker, parts[k]), len(parts))
+    else:
+        function(0, slice(None))
 
 
 def in_pieces(array, function):

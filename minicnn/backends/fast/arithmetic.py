@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.backends.fast import memory
-from minicnn.backends.fast.activation import SMALL, in_pieces
+from minicnn.backends.fast.activation import SMALL, in_parts
 from minicnn.backends.fast.rows import flat
 
 
 class Add:
-    """y = a + b, piece by piece where nothing is broadcast."""
+    """y = a + b, a part a thread where nothing is broadcast."""
 
     def forward(self, a, b):
         if a.size < SMALL or a.shape != b.shape or a.dtype != b.dtype:
@@ -18,10 +18,10 @@ class Add:
         y = memory.empty_like(a)
         left, right, target = flat(a), flat(b), flat(y)
 
-        def piece(worker, part):
-            np.add(left[part], right[part], out=target[part])
+        def part(worker, which):
+            np.add(left[which], right[which], out=target[which])
 
-        in_pieces(left, piece)
+        in_parts(left, part)
         return y
 
 

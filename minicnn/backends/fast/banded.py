@@ -41,20 +41,21 @@ from minicnn.backends.geometry import Geometry
 FILTERS = 48  # J O is the largest that is not above this: wide enough for a fast product
 
 
-def forward(x, w, geometry, end):
+def forward(x, w, geometry, end, correlate_wide=tiled.in_tiles, filters=FILTERS):
     """y (N, OH, OW, O)."""
     y = memory.empty(geometry.y_shape, x.dtype)
-    correlate(x, w.transpose(1, 2, 3, 0), y, geometry, end)
+    correlate(x, w.transpose(1, 2, 3, 0), y, geometry, end, correlate_wide, filters)
     return y
 
 
-def input_gradient(dz, w, geometry):
+def input_gradient(dz, w, geometry, correlate_wide=tiled.in_tiles, filters=FILTERS):
     """dx (N, H, W, C)."""
     if geometry.stride != (1, 1):  # the pixels of a class are no neighbours
         return tiled.input_gradient(dz, w, geometry)
     dx = memory.empty(geometry.x_shape, dz.dtype)
     ((_, _, back),) = tiled.classes(geometry)
-    correlate(dz, w.transpose(1, 2, 0, 3)[::-1, ::-1], dx, back)
+    turned = w.transpose(1, 2, 0, 3)[::-1, ::-1]
+    correlate(dz, turned, dx, back, None, correlate_wide, filters)
     return dx
 
 
@@ -69,9 +70,9 @@ def weight_gradient(x, dz, geometry):
     return dw
 
 
-def correlate(x, w, y, geometry, end=None):
+def correlate(x, w, y, geometry, end=None, correlate_wide=tiled.in_tiles, filters=FILTERS):
     """Fill y with x convolved with w (KH, KW, C, O), J neighbours at a time; then `end`."""
-    g, J = geometry, neighbours(geometry)
+    g, J = geometry, neighbours(geometry, filters)
     wide = widened(g, J)
     T = np.zeros((*wide.kernel, g.C, J, g.O), w.dtype)
     for j in range(J):
@@ -80,14 +81,14 @@ def correlate(x, w, y, geometry, end=None):
         bias = None if end.bias is None else np.tile(end.bias, J)
         add = None if end.add is None else end.add.reshape(wide.y_shape)
         end = Ending(bias, add, end.activation)
-    tiled.in_tiles(x, T.reshape(1, wide.window, wide.O), y.reshape(wide.y_shape), wide, end)
+    correlate_wide(x, T.reshape(1, wide.window, wide.O), y.reshape(wide.y_shape), wide, end)
 
 
 @lru_cache(256)
-def neighbours(geometry):
-    """J: it divides OW."""
+def neighbours(geometry, filters=FILTERS):
+    """J: it divides OW, and J O is at most `filters`."""
     g = geometry
-    fitting = [J for J in range(1, g.output[1] + 1) if g.output[1] % J == 0 and J * g.O <= FILTERS]
+    fitting = [J for J in range(1, g.output[1] + 1) if g.output[1] % J == 0 and filters >= J * g.O]
     return max(fitting, default=1)
 
 

@@ -127,16 +127,17 @@ def through_activation(dy, y, activation):
 def column_sum(dz):
     """The sum of dz (..., O) over all but the last axis."""
     dzs = dz.reshape(-1, dz.shape[-1])
-    chunks = _chunks(dzs)
+    chunks = _chunks(dzs, 4 * CHUNK)  # they need not stay in the cache
     sums = np.zeros((len(chunks), dzs.shape[1]), dz.dtype)
+    ones = np.ones(length(chunks[-1]), dz.dtype)
 
     def chunk(worker, k):
         rows = chunks[k]
-        sums[k] = np.ones(length(rows), dz.dtype) @ dzs[rows]  # a product, faster than .sum(0)
+        sums[k] = ones[: length(rows)] @ dzs[rows]  # a product, faster than .sum(0)
 
-    run(chunk, len(chunks), parallel=dz.size > ELEMENTS)
+    run(chunk, len(chunks), parallel=dz.size > 4 * ELEMENTS)
     return sums.sum(axis=0)
 
 
-def _chunks(matrix):
-    return even(len(matrix), max(1, CHUNK // (matrix.shape[1] * matrix.itemsize)))
+def _chunks(matrix, size=CHUNK):
+    return even(len(matrix), max(1, size // (matrix.shape[1] * matrix.itemsize)))

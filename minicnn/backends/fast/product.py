@@ -6,7 +6,9 @@ row and SW-th column of x, and the other pixels get no gradient.
 
     forward          z  = x W         in blocks of pixels, or of filters where pixels are few
     input gradient   dx = dz W'       in blocks of pixels, or of channels
-    weight gradient  dW' = dz' x      in blocks of filters or channels: no sums to put together
+    weight gradient  dW' = dz' x      in blocks of filters or channels, or of pixels: sums
+
+BLAS arranges both factors anew in each call: so the larger one is cut, and the other one is small.
 
 The fully connected layer is the same thing.
 """
@@ -16,15 +18,17 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.backends.fast import memory
-from minicnn.backends.fast.tiles import WORTH_SHARING, even, matrix
+from minicnn.backends.fast.tiles import even, matrix
 from minicnn.backends.fast.workers import run
 
 BLOCK = 2**20  # bytes of a block's rows, those read and those written
 PIXELS = 256  # rows of a block at least,
 SHARE = 200  # or these, so that there are several: in each, BLAS arranges all of b anew
-CHANNELS = 64  # of a block at least, where channels are cut
-FEW = 64  # rows, or fewer, are one block: then columns are cut, where it is worth it
-WORTH_CUTTING = 2**24  # multiplications
+CHANNELS = 64  # of a block at least, where channels are cut; twice as many of a weight gradient,
+FEW_WEIGHTS = 2**14  # unless it has no more than these: then pixels are cut,
+PART = 512  # so many at least
+WORTH_SHARING = 2**23  # multiplications: one product is faster than two of half the size
+WORTH_CUTTING = 2**24  # multiplications, for columns to be cut where b is the larger one
 
 
 def forward(x, w, geometry, end):
@@ -70,10 +74,10 @@ def looked_at(geometry):
 # Products, shared by the workers
 # ---------------------------------------------------------------------------
 def multiply(a, b, out, end=None):
-    """out = a b, then `end`, in blocks of rows; of columns where rows are few."""
+    """out = a b, then `end`, in blocks of rows; of columns where b is the larger one."""
     (R, K), O = a.shape, out.shape[1]
-    if R <= FEW and R * K * O > WORTH_CUTTING:
-        _multiply_few(a, b, out, end)
+    if R < O and R * K * O > WORTH_CUTTING:
+        _multiply_columns(a, b, out, end)
         return
     most = max(PIXELS, BLOCK // ((K + O) * a.itemsize))
     blocks = even(R, min(most, max(-(-R // 8), min(SHARE, -(-R // 2)), 1)))
@@ -87,7 +91,7 @@ def multiply(a, b, out, end=None):
     run(block, len(blocks), parallel=R * K * O > WORTH_SHARING)
 
 
-def _multiply_few(a, b, out, end):
+def _multiply_columns(a, b, out, end):
     """out = a b, then `end`, in blocks of columns."""
     O = out.shape[1]
     blocks = even(O, max(CHANNELS, -(-O // 8)))
@@ -102,13 +106,23 @@ def _multiply_few(a, b, out, end):
 
 
 def multiply_transposed(a, b, out):
-    """out = a' b, in blocks of rows, which lie together; of columns where rows are few."""
+    """out = a' b, in blocks of its longer side; as a sum of parts where out is small."""
     (R, O), K = a.shape, b.shape[1]
-    by_rows = O >= 2 * CHANNELS
-    blocks = even(O, max(CHANNELS, -(-O // 8))) if by_rows else even(K, max(CHANNELS, -(-K // 16)))
+    parallel = R * K * O > WORTH_SHARING
+    if O * K <= FEW_WEIGHTS and R >= 2 * PART:
+        _multiply_parts(a, b, out, even(R, max(PART, -(-R // 8))), parallel)
+        return
+    blocks = even(max(O, K), max(2 * CHANNELS, -(-max(O, K) // 8)))
 
     def block(worker, k):
-        rows, columns = (blocks[k], np.s_[:]) if by_rows else (np.s_[:], blocks[k])
+        rows, columns = (blocks[k], np.s_[:]) if O >= K else (np.s_[:], blocks[k])
         np.matmul(a.T[rows], b[:, columns], out=out[rows, columns])
 
-    run(block, len(blocks), parallel=R * K * O > WORTH_SHARING)
+    run(block, len(blocks), parallel=parallel)
+
+
+def _multiply_parts(a, b, out, parts, parallel):
+    """out = a' b, a sum over parts of the rows."""
+    sums = memory.empty((len(parts), *out.shape), a.dtype)
+    run(lambda _, k: np.matmul(a.T[:, parts[k]], b[parts[k]], out=sums[k]), len(parts), parallel)
+    np.sum(sums, axis=0, out=out)

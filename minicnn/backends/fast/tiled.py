@@ -63,10 +63,11 @@ def weight_gradient(x, dz, geometry):
     tiles = tiles_of(g, x.itemsize)
     columns = PerWorker(lambda: Columns(x, g, tiles))
     dzs = dz.reshape(-1, g.G, g.O).transpose(1, 2, 0)  # (G, O, pixels)
-    parts = min(len(tiles), 16, SUMS // (g.G * g.O * g.window * x.itemsize))
-    if parts > 1:
+    weights = g.G * g.O * g.window
+    parts = min(len(tiles), 16, SUMS // (weights * x.itemsize))
+    if parts > 1 and weights < g.pixels * g.G * (g.O + g.window):
         return _by_parts(dzs, columns, g, tiles, parts).reshape(g.w_shape)
-    return _by_filters(dzs, columns, g, tiles).reshape(g.w_shape)
+    return _at_once(dzs, columns, g, tiles).reshape(g.w_shape)
 
 
 def _by_parts(dzs, columns, g, tiles, parts):
@@ -86,18 +87,18 @@ def _by_parts(dzs, columns, g, tiles, parts):
     return sums.sum(axis=0)
 
 
-def _by_filters(dzs, columns, g, tiles):
-    """Sums too large to have several: workers share the filters, once col is there for all."""
+def _at_once(dzs, columns, g, tiles):
+    """Sums too large to have several: workers share the cells, once col is there for all."""
     sums = memory.empty((g.G, g.O, g.window), dzs.dtype)
-    filters = even(g.O, max(16, -(-g.O // 8)))
-    most = max(map(length, filters))
-    terms = PerWorker(lambda: memory.empty((g.G, most, g.window), dzs.dtype))
+    cells = even(g.window, max(16, -(-g.window // 8)))
+    most = max(map(length, cells))
+    terms = PerWorker(lambda: memory.empty((g.G, g.O, most), dzs.dtype))
     for k, group in enumerate(_groups(tiles, WHOLE // (g.G * g.window * dzs.itemsize))):
-        _add_group(dzs, columns, g, group, sums, filters, terms if k else None)
+        _add_group(dzs, columns, g, group, sums, cells, terms if k else None)
     return sums
 
 
-def _add_group(dzs, columns, g, group, sums, filters, terms):
+def _add_group(dzs, columns, g, group, sums, cells, terms):
     """Fill sums from the tiles of a group; with scratch for terms, add to it."""
     start, stop = group[0].rows.start, group[-1].rows.stop
     col = memory.empty((g.G, stop - start, g.window), dzs.dtype)
@@ -107,14 +108,14 @@ def _add_group(dzs, columns, g, group, sums, filters, terms):
         columns[worker].of(group[k], col[:, rows.start - start : rows.stop - start])
 
     def multiply(worker, k):
-        out = sums[:, filters[k]]
-        term = out if terms is None else terms[worker][:, : length(filters[k])]
-        np.matmul(dzs[:, filters[k], start:stop], col, out=term)
+        out = sums[:, :, cells[k]]
+        term = out if terms is None else terms[worker][:, :, : length(cells[k])]
+        np.matmul(dzs[:, :, start:stop], col[:, :, cells[k]], out=term)
         if terms is not None:
             out += term
 
     run(fill, len(group), parallel=worth_sharing(g))
-    run(multiply, len(filters), parallel=worth_sharing(g))
+    run(multiply, len(cells), parallel=worth_sharing(g))
 
 
 def _groups(tiles, pixels):

@@ -41,13 +41,13 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.backends.fast import memory
-from minicnn.backends.fast.tiles import WORTH_SHARING, length
+from minicnn.backends.fast.tiles import WORTH_SHARING, even, length
 from minicnn.backends.fast.winograd_tiles import NUMPY, blocks_of, groups_of, parts_of
-from minicnn.backends.fast.workers import PerWorker, run
+from minicnn.backends.fast.workers import PerWorker, get_num_threads, run
 
-BLOCK = 2**21  # bytes of V and M in a fused block,
-GRADIENT_BLOCK = 3 * 2**20  # where a sum of the size of U is added for each block, and
-STAGED_BLOCK = 2**20  # where only one of them is touched at a time
+BLOCK = 2**22  # bytes of V and M in a fused block,
+GRADIENT_BLOCK = 2**22  # where a sum of the size of U is added for each block, and
+STAGED_BLOCK = 2**22  # where only one of them is touched at a time
 STAGED = 128 * 128  # C O from which on it is done in stages
 PARTS = 8  # sums of a weight gradient, fused
 
@@ -58,7 +58,10 @@ PARTS = 8  # sums of a weight gradient, fused
 def forward(x, w, geometry, end, F=4, transforms=NUMPY):
     """y (N, OH, OW, O)."""
     y = memory.empty(geometry.y_shape, x.dtype)
-    U = transforms.filters(w, F, turned=False).transpose(0, 2, 1)
+    if w.shape[0] * w.shape[3] < STAGED:
+        U = transforms.filters(w.transpose(3, 1, 2, 0), F, turned=False)
+    else:
+        U = transforms.filters(w, F, turned=False).transpose(0, 2, 1)
     return convolve(x, U, y, geometry.padding, F, transforms, end)
 
 
@@ -101,13 +104,18 @@ def convolve(x, U, y, padding, F, transforms, end=None):
 def _staged(U, V, Y, blocks):
     """Each step for all blocks, then the next step."""
     points, C, O = U.shape
-    parts = parts_of(blocks)
+    parts, p = parts_of(blocks), groups_of_points(points)
     images = memory.empty((points, parts[-1].stop, C))
     products = memory.empty((points, parts[-1].stop, O))
 
     run(lambda worker, k: V.of(worker, blocks[k], images[:, parts[k]]), len(blocks))
-    run(lambda worker, p: np.matmul(images[p], U[p], out=products[p]), points)
+    run(lambda worker, k: np.matmul(images[p[k]], U[p[k]], out=products[p[k]]), len(p))
     run(lambda worker, k: Y.put(worker, blocks[k], products[:, parts[k]]), len(blocks))
+
+
+def groups_of_points(points):
+    """A few for each thread: a call between the threads costs as much as a point's product."""
+    return even(points, -(-points // (2 * get_num_threads())))
 
 
 def _fused(U, V, Y, blocks):
