@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from dataclasses import replace
 
@@ -15,11 +16,13 @@ from minicnn import functional as F
 from minicnn.backends import compiled, fast
 from minicnn.backends.algorithm import KNOWN
 from minicnn.backends.compiled import col2im, direct
+from minicnn.backends.fast import workers
 from minicnn.backends.fast.workers import get_num_threads, set_num_threads
 from minicnn.backends.geometry import Geometry
 from minicnn.backends.launch import lanes_of
-from minicnn.emulator import CompilerNotFound, EmulatorError
+from minicnn.emulator import CompilerNotFound, EmulatorError, team
 from minicnn.emulator.native import load_native
+from minicnn.emulator.team import Team
 from minicnn.layout import output_size
 from minicnn.optim import SGD
 
@@ -372,6 +375,49 @@ def test_every_thread_of_a_grid_runs_once():
     seen = np.zeros((3 * 2, 5 * 2, 7 * 3), np.int32)
     f((7, 5, 3), (3, 2, 2), (seen,))
     np.testing.assert_array_equal(seen, 1)
+
+
+@pytest.fixture
+def watching(monkeypatch):
+    """Two workers, whose helper watches for a minute; what the team did is written down."""
+    before, pool, shared = get_num_threads(), workers._pool, []
+
+    class Noted(Team):
+        def share(self, *args):
+            shared.append(super().share(*args))
+            return shared[-1]
+
+    monkeypatch.setattr(team, "AWAKE", 60 * 10**9)
+    set_num_threads(2)
+    workers.use_team(Noted())
+    yield shared
+    monkeypatch.setattr(team, "AWAKE", 0)
+    workers.run(lambda *_: None, 2)  # the helper comes back from the minute, and goes to sleep
+    monkeypatch.setattr(workers, "_pool", pool)
+    set_num_threads(before)
+
+
+def test_a_helper_that_watches_takes_launches_and_calls_in_any_order(watching):
+    """Nobody waits for the minute to end; each block and each call is done once."""
+    f = load_native(HEAD + "(int* seen) { seen[blockIdx.x] += 1; }", "f", {})
+    random, start = np.random.default_rng(0), time.monotonic()
+    for _ in range(2000):
+        count = int(random.integers(1, 200))
+        seen, called = np.zeros(count, np.int32), []
+        if random.integers(2):
+            f((count,), (1,), (seen,), workers.share_blocks, 10**9)
+            np.testing.assert_array_equal(seen, 1)
+        else:
+            workers.run(lambda _, i, to=called: to.append(i), count)
+            assert sorted(called) == list(range(count))
+        if random.integers(10) == 0:
+            time.sleep(random.uniform(0, 1e-3))
+    assert time.monotonic() - start < 60
+    assert any(watching)  # some without Python
+
+
+def test_a_team_whose_helpers_are_away_does_nothing():
+    assert Team().share(None, b"", 1, 1, 1) is False
 
 
 def test_places_are_counted_on_as_they_would_be_divided():

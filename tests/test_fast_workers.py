@@ -181,9 +181,10 @@ def test_helpers_are_tied_to_a_cpu_and_the_caller_is_left_alone(two_threads):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_computes_and_so_does_its_parent(two_threads):
-    x, w = random(2, 8, 40, 40, dtype=np.float32), random(40, 8, 3, 3, dtype=np.float32)
-    with use_backend("fast"):
+@pytest.mark.parametrize("backend", ["fast", "compiled"])
+def test_a_forked_child_computes_and_so_does_its_parent(backend, two_threads):
+    x, w = random(2, 8, 80, 80, dtype=np.float32), random(40, 8, 3, 3, dtype=np.float32)
+    with use_backend(backend):
         expected = F.conv2d(x, w).numpy()  # the helper runs
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads

@@ -15,7 +15,7 @@ import numpy as np
 
 from minicnn.backends import xp
 from minicnn.backends.fast import memory
-from minicnn.backends.fast.workers import run
+from minicnn.backends.fast.workers import share_blocks
 from minicnn.paths import kernels_dir
 
 THREADS = 256  # of a block, for kernels with one thread per element
@@ -46,7 +46,7 @@ def launch(file, name, grid, block, args, *, dtype, shared_mem=0, defines=()):
     if 0 in grid:
         return  # nothing to do, and an empty grid is an error in CUDA
     if _compiled_for_speed.get():
-        native(file, name, defines)(grid, block, args, run)
+        native(file, name, defines)(grid, block, args, share_blocks)
     elif xp(args[0]) is np:
         kernel = _emulated(file, name, _real(dtype), defines)
         kernel(grid, block, args, shared_mem=shared_mem)

@@ -19,7 +19,6 @@ from .launch import Source, _cell_format, _read
 from .signature import Parameter, parse_signature
 
 WORTH_SHARING = 2**18  # numbers that a launch works on for several workers to share it
-PIECES = 16  # that the blocks of a launch are shared out in
 
 
 def load_native(source, name: str, defines: dict) -> NativeKernel:
@@ -33,8 +32,8 @@ def load_native(source, name: str, defines: dict) -> NativeKernel:
 class NativeKernel:
     """A kernel that is launched as CuPy's: `kernel(grid, block, args)`.
 
-    `run(function, count)` says who runs the pieces of a launch, function(worker, i) for every
-    i < count, where there is enough work to share: the caller alone unless it is given.
+    `share(run, cells, blocks)` says who runs a launch where there is enough work to share: it calls
+    run(cells, first, last) for parts of the blocks. The caller alone does, unless it is given.
     """
 
     def __init__(self, name: str, parameters: tuple[Parameter, ...], code, lanes: int):
@@ -44,8 +43,8 @@ class NativeKernel:
         self._run.restype = None
         self._cells = struct.Struct("=" + "".join(map(_cell_format, parameters)) + "6I")
 
-    def __call__(self, grid, block, args, run=None, work=0) -> None:
-        """Run all threads, blocks in any order; by `run` if there is enough work.
+    def __call__(self, grid, block, args, share=None, work=0) -> None:
+        """Run all threads, blocks in any order; by `share` if there is enough work.
 
         That is as many numbers as the largest array has, or as there are threads times lanes, or
         `work`, for a kernel that does much with each.
@@ -64,15 +63,10 @@ class NativeKernel:
         cells = self._cells.pack(*values, *sizes)
         largest = max((a.size for a in args if isinstance(a, np.ndarray)), default=0)
         work = max(blocks * threads * self.lanes, largest, work)
-        if run is None or work <= WORTH_SHARING:
+        if share is None or work <= WORTH_SHARING:
             self._run(cells, 0, blocks)
-            return
-        pieces = min(blocks, PIECES)
-
-        def piece(_, k):
-            self._run(cells, blocks * k // pieces, blocks * (k + 1) // pieces)
-
-        run(piece, pieces)
+        else:
+            share(self._run, cells, blocks)
 
 
 def _address(kernel, parameter, array):

@@ -26,7 +26,9 @@ from minicnn.backends.fast import conv as fast_conv
 from minicnn.backends.fast import optim as fast_optim
 from minicnn.backends.fast.activation import SMALL
 from minicnn.backends.fast.rows import flat
+from minicnn.backends.fast.workers import use_team
 from minicnn.backends.launch import MOST_LANES, compiled_for_speed, lanes_of, launch, launch_each
+from minicnn.emulator.team import Team
 
 
 def can_compile() -> bool:
@@ -199,8 +201,10 @@ def operations() -> dict:
     """The table of this backend on this machine."""
     drawn = (Conv2d, ConvTranspose2d, DepthwiseConv2d, MaxPool2d, AvgPool2d, ReLU, ReLU6,
              Moments, BatchNorm, SGDUpdate)  # fmt: skip
-    ours = drawn if can_compile() else ()
-    return fast.OPERATIONS | {operation.__name__: operation for operation in ours}
+    if not can_compile():
+        return dict(fast.OPERATIONS)
+    use_team(Team())
+    return fast.OPERATIONS | {operation.__name__: operation for operation in drawn}
 
 
 OPERATIONS = operations()

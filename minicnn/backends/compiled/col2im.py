@@ -16,7 +16,7 @@ import numpy as np
 
 from minicnn.backends.fast import banded, memory, product
 from minicnn.backends.fast.tiles import WORTH_SHARING, even, length
-from minicnn.backends.fast.workers import PerWorker, run
+from minicnn.backends.fast.workers import PerWorker, run, share_blocks
 from minicnn.backends.launch import THREADS, lanes_of, native
 
 BLOCK = 2**19  # bytes of dcol, and of W, that stay in a cache
@@ -38,15 +38,16 @@ def input_gradient(dz, w, geometry):
     kernel = native("conv/col2im.cu", "col2im", (("LANES", lanes),))
     sizes = (g.C, *g.size, *g.output, *g.kernel, *g.stride, *g.padding, *g.dilation)
 
-    def block(worker, k, multiply=np.matmul, run=None):
+    def block(worker, k, multiply=np.matmul, share=None):
         rows, out = dz[blocks[k]].reshape(-1, g.O), dx[blocks[k]]
         dcol = scratch[worker][: len(rows)]
         multiply(rows, W, dcol)
-        kernel((-(-out.size // lanes // THREADS),), (THREADS,), (dcol, out, out.size, *sizes), run)
+        grid = (-(-out.size // lanes // THREADS),)
+        kernel(grid, (THREADS,), (dcol, out, out.size, *sizes), share)
 
     if cached:
         run(block, len(blocks), parallel=g.pixels * g.O * g.window > WORTH_SHARING)
     else:
         for k in range(len(blocks)):
-            block(0, k, product.multiply, run)
+            block(0, k, product.multiply, share_blocks)
     return dx

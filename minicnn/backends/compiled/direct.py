@@ -23,7 +23,7 @@ from minicnn.backends.cuda.epilogue import CODES
 from minicnn.backends.fast import banded, convolution, memory, tiled
 from minicnn.backends.fast.ending import Ending
 from minicnn.backends.fast.tiles import crop
-from minicnn.backends.fast.workers import run
+from minicnn.backends.fast.workers import run, share_blocks
 from minicnn.backends.launch import native
 from minicnn.emulator.native import load_native
 
@@ -88,7 +88,7 @@ def correlate(x, w, y, geometry, end=None):
     kernel = native("conv/direct.cu", "direct_forward", tuple(macros.items()))
     grid = (-(-threads // THREADS),)
     work = g.pixels * g.G * g.O * g.window // PRODUCTS
-    kernel(grid, (THREADS,), (*args, CODES[end.activation]), run, work)
+    kernel(grid, (THREADS,), (*args, CODES[end.activation]), share_blocks, work)
     if out is not y:
         y[...] = out.reshape(y.shape)
 

@@ -16,17 +16,17 @@ from minicnn.backends.fast import memory
 from minicnn.backends.fast.ending import Ending
 from minicnn.backends.fast.tiles import length
 from minicnn.backends.fast.winograd_tiles import Transforms
-from minicnn.backends.fast.workers import run
+from minicnn.backends.fast.workers import share_blocks
 from minicnn.backends.launch import THREADS, lanes_of, native
 
 LANES = 16  # at most; a thread has dozens of them
 
 
-def launch(name, F, elements, channels, args, run=None):
+def launch(name, F, elements, channels, args, share=None):
     """Run a kernel of winograd.cu with a thread for each LANES elements, on this thread alone."""
     lanes = lanes_of(channels, LANES)
     kernel = native("conv/winograd.cu", name, (("F", F), ("LANES", lanes)))
-    kernel((-(-elements // lanes // THREADS),), (THREADS,), args, run)
+    kernel((-(-elements // lanes // THREADS),), (THREADS,), args, share)
 
 
 class Tiles:
@@ -91,7 +91,7 @@ def filters(w, F, turned):
     O, _, _, C = w.shape
     U = memory.empty(((F + 2) ** 2, O, C), w.dtype)
     args = (np.ascontiguousarray(w), U, O * C, O, C, int(turned), 0)
-    launch("winograd_filter", F, O * C, C, args, run)
+    launch("winograd_filter", F, O * C, C, args, share_blocks)
     return U
 
 
@@ -99,7 +99,7 @@ def filter_gradient(dU, F):
     """dw (O, 3, 3, C) of dU (P*P, O, C)."""
     _, O, C = dU.shape
     dw = memory.empty((O, 3, 3, C), dU.dtype)
-    launch("winograd_filter_gradient", F, O * C, C, (dU, dw, O * C, C), run)
+    launch("winograd_filter_gradient", F, O * C, C, (dU, dw, O * C, C), share_blocks)
     return dw
 
 

@@ -60,8 +60,8 @@ class ReLU6(ReLU):
 
 def in_parts(array, function):
     """Call function(worker, slice) for parts of a flat array, one a thread: nothing is kept."""
-    parts = even(len(array), -(-len(array) // get_num_threads()))
     if len(array) > 4 * ELEMENTS:  # they are walked through once
+        parts = even(len(array), -(-len(array) // get_num_threads()))
         run(lambda worker, k: function(worker, parts[k]), len(parts))
     else:
         function(0, slice(None))

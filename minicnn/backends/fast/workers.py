@@ -14,8 +14,10 @@ on its worker or on the order: sums over tiles are kept apart and added in index
 are the same bits each time, on any number of threads.
 
 The BLAS beneath NumPy has threads of its own, which would fight with these: it is held to one while
-`run` runs, and has its number back afterwards. Waking a helper takes about 15 microseconds, so work
-smaller than that is not shared: `run(tile, count, parallel=False)`.
+`run` runs, and has its number back afterwards. Waking a helper takes 15 to 50 microseconds, and
+Python's lock has to change hands, so work smaller than that is not shared: `run(tile, count,
+parallel=False)`. Blocks of a compiled kernel are shared without either, by a team of helpers that
+stay awake for a while: `share_blocks`, and `minicnn.emulator.team`.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from queue import SimpleQueue
 
 from threadpoolctl import ThreadpoolController
 
+PIECES = 8  # of a launch, for each thread
 _chosen: int | None = None  # what set_num_threads said
 
 
@@ -154,9 +157,10 @@ class Job:
 class Pool:
     """Helper threads, each waiting for jobs at a queue of its own."""
 
-    def __init__(self):
+    def __init__(self, team=None):
         self.busy = threading.Lock()
         self.queues = []
+        self.team = team
 
     def share(self, job, threads):
         """Run the job on so many threads, the caller's included."""
@@ -166,6 +170,8 @@ class Pool:
         try:
             for queue in self.queues[: threads - 1]:
                 queue.put((copy_context(), job))  # so that helpers see the caller's np.errstate
+                if self.team is not None:
+                    self.team.call(helpers)
                 helpers += 1
             job.work(0)
         except BaseException as error:  # Ctrl-C between two lines
@@ -175,16 +181,19 @@ class Pool:
     def _start(self):
         queue, worker = SimpleQueue(), len(self.queues) + 1
         name = f"minicnn-worker-{worker}"
-        threading.Thread(target=_serve, args=(queue, worker), name=name, daemon=True).start()
+        args = queue, worker, self.team
+        threading.Thread(target=_serve, args=args, name=name, daemon=True).start()
         self.queues.append(queue)
 
 
-def _serve(queue, worker):
+def _serve(queue, worker, team):
     """The life of a helper thread."""
     _pin(worker)
     for lib in blas_libraries():
         lib.set_num_threads(1)  # for libraries that keep a number for each thread
-    while True:
+    for taken in itertools.count():
+        if team is not None:
+            team.watch(worker - 1, taken)
         context, job = queue.get()
         context.run(job.work, worker)
         job.finished.put(worker)
@@ -215,17 +224,45 @@ def run(function, count: int, parallel: bool = True) -> None:
     BaseException
         The first error of any call, once all workers have stopped.
     """
-    threads = min(get_num_threads(), count) if parallel else 1
+    threads, pool = min(get_num_threads(), count) if parallel else 1, _pool
     with _blas:
         # Another thread may be using the helpers, or this may be a helper: then work alone.
-        if threads < 2 or not _pool.busy.acquire(blocking=False):
+        if threads < 2 or not pool.busy.acquire(blocking=False):
             for i in range(count):
                 function(0, i)
             return
         try:
-            _pool.share(Job(function, count), threads)
+            pool.share(Job(function, count), threads)
         finally:
-            _pool.busy.release()
+            pool.busy.release()
+
+
+def share_blocks(code, cells: bytes, blocks: int) -> None:
+    """Call code(cells, first, last) for parts of the blocks 0 ... blocks - 1, shared as by `run`.
+
+    Code is a compiled kernel's, which lets go of Python's lock. If there is a team, and its helpers
+    are awake, they need not come back to Python for it.
+    """
+    threads, pool = min(get_num_threads(), blocks), _pool
+    if threads < 2 or not pool.busy.acquire(blocking=False):
+        code(cells, 0, blocks)
+        return
+    pieces = min(blocks, PIECES * threads)
+
+    def piece(_, k):
+        code(cells, blocks * k // pieces, blocks * (k + 1) // pieces)
+
+    try:
+        if pool.team is None or not pool.team.share(code, cells, blocks, pieces, threads - 1):
+            pool.share(Job(piece, pieces), threads)
+    finally:
+        pool.busy.release()
+
+
+def use_team(team) -> None:
+    """Let helpers share compiled kernels as `minicnn.emulator.team.Team` does."""
+    global _pool
+    _pool = Pool(team)
 
 
 class PerWorker(dict):
@@ -243,7 +280,7 @@ def _after_fork():
     """A child has the caller's thread alone: no helpers, and locks that nobody will open."""
     global _pool, _blas
     held, _blas = _blas, OneBlasThread()
-    _pool = Pool()
+    _pool = Pool(_pool.team and _pool.team.anew())
     held.restore()
 
 
