@@ -47,7 +47,6 @@ def everything_shared(monkeypatch):
     monkeypatch.setattr(tiled, "COLUMNS", 1000)
     monkeypatch.setattr(tiled, "LEAST", 3)
     monkeypatch.setattr(winograd, "BLOCK", 5000)
-    monkeypatch.setattr(winograd, "GRADIENT_BLOCK", 5000)
 
 
 def random(*shape, seed=0, dtype=np.float64):

@@ -45,9 +45,7 @@ from minicnn.backends.fast.tiles import WORTH_SHARING, even, length
 from minicnn.backends.fast.winograd_tiles import NUMPY, blocks_of, groups_of, parts_of
 from minicnn.backends.fast.workers import PerWorker, get_num_threads, run
 
-BLOCK = 2**22  # bytes of V and M in a fused block,
-GRADIENT_BLOCK = 2**22  # where a sum of the size of U is added for each block, and
-STAGED_BLOCK = 2**22  # where only one of them is touched at a time
+BLOCK = 2**22  # bytes of V and M
 STAGED = 128 * 128  # C O from which on it is done in stages
 PARTS = 8  # sums of a weight gradient, fused
 
@@ -76,7 +74,7 @@ def weight_gradient(x, dz, geometry, F=4, transforms=NUMPY):
     """dw (O, 3, 3, C)."""
     g = geometry
     staged = g.C * g.O >= STAGED
-    blocks = blocks_of(dz, g.C, F, STAGED_BLOCK if staged else GRADIENT_BLOCK)
+    blocks = blocks_of(dz, g.C, F, BLOCK)
     V = transforms.images(x, blocks, g.padding, F)
     dM = transforms.output_gradients(dz, blocks, F)
     add = _staged_sum if staged else _fused_sum
@@ -91,7 +89,7 @@ def convolve(x, U, y, padding, F, transforms, end=None):
     """Fill y (N, OH, OW, O) from x (N, H, W, C) and U (P*P, C, O)."""
     _, C, O = U.shape
     staged = C * O >= STAGED
-    blocks = blocks_of(y, C, F, STAGED_BLOCK if staged else BLOCK)
+    blocks = blocks_of(y, C, F, BLOCK)
     V, Y = transforms.images(x, blocks, padding, F), transforms.outputs(y, blocks, F, end)
     if staged:
         for group in groups_of(blocks, C + O, F):

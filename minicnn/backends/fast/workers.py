@@ -244,19 +244,18 @@ def share_blocks(code, cells: bytes, blocks: int) -> None:
     are awake, they need not come back to Python for it.
     """
     threads, pool = min(get_num_threads(), blocks), _pool
-    if threads < 2 or not pool.busy.acquire(blocking=False):
-        code(cells, 0, blocks)
-        return
     pieces = min(blocks, PIECES * threads)
+    if threads > 1 and pool.team is not None and pool.busy.acquire(blocking=False):
+        try:
+            if pool.team.share(code, cells, blocks, pieces, threads - 1):
+                return
+        finally:
+            pool.busy.release()
 
     def piece(_, k):
         code(cells, blocks * k // pieces, blocks * (k + 1) // pieces)
 
-    try:
-        if pool.team is None or not pool.team.share(code, cells, blocks, pieces, threads - 1):
-            pool.share(Job(piece, pieces), threads)
-    finally:
-        pool.busy.release()
+    run(piece, pieces)
 
 
 def use_team(team) -> None:
