@@ -101,65 +101,86 @@ class Problem:
         y = peers.convolution(self.layer, direction, *arrays, "NCHW")()
         return y.permute(0, 2, 3, 1)
 
-    def time(self, direction, algorithm, tf32, exact):
-        """A row of the result; ValueError if the rung refuses."""
+    def cudnn_times(self, direction, tf32):
+        """cuDNN's times in ms, by layout."""
+        with peers.precision(tf32):
+            calls = [self.cudnn(direction, layout) for layout in LAYOUTS]
+            return dict(zip(LAYOUTS, milliseconds(*calls)))
+
+    def time(self, direction, algorithm, tf32, exact, cudnn_ms=None):
+        """A row of the result; ValueError if the rung refuses.
+
+        In turns with cuDNN, whose times are `cudnn_ms` if they have been taken already.
+        """
         ours = self.ours(direction, algorithm)
         wrong = error(nhwc(ours()), exact)
         with peers.precision(tf32):
-            theirs = [self.cudnn(direction, layout) for layout in LAYOUTS]
+            theirs = [] if cudnn_ms else [self.cudnn(direction, layout) for layout in LAYOUTS]
             ms, *peer_ms = milliseconds(ours, *theirs)
-        cupy.get_default_memory_pool().free_all_blocks()
         return {
             **self.layer.__dict__, "direction": direction, "algorithm": algorithm, "tf32": tf32,
-            "ms": ms, "cudnn_ms": dict(zip(LAYOUTS, peer_ms)),
+            "ms": ms, "cudnn_ms": cudnn_ms or dict(zip(LAYOUTS, peer_ms)),
             "tflops": self.layer.operations / ms / 1e9, "error": wrong,
         }  # fmt: skip
 
 
 def conv_ladder(clock, not_run) -> list[dict]:
-    """Every rung on each of LADDER_LAYERS, in every direction."""
-    rows = []
-    for layer in LADDER_LAYERS:
-        problem = Problem(layer)
-        for direction in DIRECTIONS:
-            exact = problem.exact(direction)
-            for algorithm in convolution.RUNGS:
-                tf32 = algorithm == "tf32"
-                _try(rows, problem, direction, algorithm, tf32, exact, clock, not_run)
-    return rows
-
-
-def conv_layers(all_lists, clock, not_run) -> list[dict]:
-    """What "auto" chooses, on every layer in every direction: float32, and TF32 where the GPU can.
-
-    The heaviest layers of the nets come first, so that a time limit costs the least.
-    """
+    """Every rung on each of LADDER_LAYERS, in every direction; cuDNN once for all rungs."""
     rows = []
     has_tf32 = capability(cupy.empty(1)) >= (8, 0)
-    todo = sorted(layers(all_lists), key=lambda layer: -layer.count * layer.operations)
-    for layer in todo:
+    for layer in LADDER_LAYERS:
         if clock.left < 5:
-            not_run.append(f"{layer}: out of time")
+            not_run.append(f"{layer}, every rung: out of time")
             continue
         problem = Problem(layer)
         for direction in DIRECTIONS:
             exact = problem.exact(direction)
-            for tf32 in (False, True) if has_tf32 else (False,):
-                allow_tf32(tf32)
-                _try(rows, problem, direction, "auto", tf32, exact, clock, not_run)
+            theirs = {tf32: problem.cudnn_times(direction, tf32) for tf32 in {False, has_tf32}}
+            for algorithm in convolution.RUNGS:
+                tf32 = algorithm == "tf32"
+                _try(rows, problem, direction, algorithm, tf32, exact, clock, not_run, theirs)
+    return rows
+
+
+def conv_layers(all_lists, tf32, clock, not_run, keep=5) -> list[dict]:
+    """What "auto" chooses, on every layer in every direction, until `keep` seconds are left.
+
+    The lightest come first: cuDNN tries its algorithms for seconds on one of the heaviest.
+    """
+    rows = []
+    if tf32 and capability(cupy.empty(1)) < (8, 0):
+        return rows
+    for layer in sorted(layers(all_lists), key=lambda layer: layer.operations):
+        if clock.left < keep:
+            not_run.append(f"{layer}, {'TF32' if tf32 else 'fp32'}: out of time")
+            continue
+        problem = Problem(layer)
+        allow_tf32(tf32)
+        for direction in DIRECTIONS:
+            exact = problem.exact(direction)
+            _try(rows, problem, direction, "auto", tf32, exact, clock, not_run)
         allow_tf32(False)
     return rows
 
 
-def _try(rows, problem, direction, algorithm, tf32, exact, clock, not_run):
+def _try(rows, problem, direction, algorithm, tf32, exact, clock, not_run, theirs=None):
     what = f"{problem.layer} {direction} {algorithm}"
     if clock.left < 5:
         not_run.append(f"{what}: out of time")
         return
     try:
-        rows.append(problem.time(direction, algorithm, tf32, exact))
+        cudnn_ms = theirs and theirs.get(tf32)
+        rows.append(problem.time(direction, algorithm, tf32, exact, cudnn_ms))
     except (ValueError, cupy.cuda.memory.OutOfMemoryError, torch.OutOfMemoryError) as problem_met:
         not_run.append(f"{what}: {problem_met}")
+    free(problem)
+
+
+def free(problem):
+    """Give memory back, where a problem took enough of it to matter."""
+    if problem.x.nbytes + problem.dy.nbytes > 2**28:
+        cupy.get_default_memory_pool().free_all_blocks()
+        torch.cuda.empty_cache()
 
 
 def peaks(result) -> dict:

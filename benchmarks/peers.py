@@ -8,6 +8,7 @@ timed.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import cache
 
 import cupy
 import torch
@@ -16,16 +17,19 @@ LAYOUTS = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 DIRECTIONS = ("forward", "input gradient", "weight gradient")
 
 
+@cache
+def _stream():
+    """One for all, as each has a memory pool of its own; CuPy's null stream has no number."""
+    return cupy.cuda.Stream()
+
+
 @contextmanager
 def precision(tf32):
-    """PyTorch with TF32 allowed or forbidden, on CuPy's stream: a new one, for both.
-
-    CuPy's null stream has no number that PyTorch could be given.
-    """
+    """PyTorch with TF32 allowed or forbidden; it and CuPy on `_stream`."""
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = True
-    stream = cupy.cuda.Stream()
+    stream = _stream()
     theirs = torch.cuda.ExternalStream(stream.ptr)
     with stream, torch.cuda.stream(theirs), torch.no_grad():
         if torch.cuda.current_stream().cuda_stream != cupy.cuda.get_current_stream().ptr:

@@ -5,8 +5,9 @@ Arrays are as in memory: x (N, H, W, G*C), y (N, OH, OW, G*O), w (G*O, KH, KW, C
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -37,6 +38,17 @@ class Tile:
         """Of a block."""
         return self.m * self.n // (8 * self.thread_n)
 
+    def time(self, rows, columns, times, processors):
+        """How long `times` matrices take, in the largest tile's products of one multiprocessor.
+
+        The busiest one has ceil(tiles / processors) tiles. Its registers are enough for 512
+        threads, and the fewer there are, the less they hide each other's waiting: half of them
+        take not half as long as all, but about the root of a half.
+        """
+        at_once = 512 // self.threads
+        whole, rest = divmod(-(-self.count(rows, columns) * times // processors), at_once)
+        return (whole * at_once + math.sqrt(rest * at_once)) * self.m * self.n / self.speed
+
     def defines(self, left, right):
         """The kernels' macros, if so many numbers of the two matrices are read at once.
 
@@ -57,8 +69,9 @@ SMALL = Tile(64, 64, thread_n=4, lanes_m=4, step=16, speed=0.75)
 NARROW = Tile(128, 32, thread_n=4, lanes_m=4, step=16, speed=0.7)
 TILES = (LARGE, TALL, SMALL, NARROW)
 MULTIPROCESSORS = 132  # those of an H100, where there is no GPU to ask
-CHUNKS = 512  # blocks that a weight gradient is split into, at least
-SHORTEST = 256  # pixels of such a block, at least
+SHORTEST = 256  # pixels that a block of a weight gradient adds up, at least
+START = 64  # pixels' time that such a block takes to begin and to end,
+JOIN = 0.4  # and products' time that a number of its result takes to be written, and joined
 FEW = 264  # blocks of another product, two for each multiprocessor: with fewer, sums are cut
 SHORTEST_PART = 128  # numbers of such a part, at least
 
@@ -66,16 +79,11 @@ SHORTEST_PART = 128  # numbers of such a part, at least
 def choose_tile(x, rows, columns, times=1):
     """The tile that takes the least time for `times` matrices of rows x columns results.
 
-    The busiest multiprocessor has ceil(tiles / multiprocessors) of them. No sum depends on the
-    choice, only which thread computes it: results are the same bits on every GPU.
+    No sum depends on the choice, only which thread computes it: results are the same bits on every
+    GPU.
     """
     processors = multiprocessors(x)
-
-    def cost(tile):
-        busiest = -(-tile.count(rows, columns) * times // processors)
-        return busiest * tile.m * tile.n / tile.speed
-
-    return min(TILES, key=cost)
+    return min(TILES, key=lambda tile: tile.time(rows, columns, times, processors))
 
 
 def multiprocessors(x):
@@ -178,9 +186,23 @@ def pixels_of_a_class(geometry):
 def chunk_length(geometry):
     """Pixels of a chunk, a multiple of 8; by shape alone, as it decides how sums are rounded."""
     g = geometry
-    tiles = LARGE.count(g.window, g.O) * g.G
-    chunks = max(1, min(-(-CHUNKS // tiles), g.pixels // SHORTEST))
+    chunks = chunks_of_pixels(g.window, g.O, g.G, g.pixels)
     return max(8, -(-g.pixels // chunks // 8) * 8)
+
+
+@lru_cache(maxsize=1024)
+def chunks_of_pixels(rows, columns, times, pixels):
+    """Into how many chunks a sum over pixels is cut, for `times` matrices of rows x columns.
+
+    So many that an H100 is busy to the end; but each chunk is a result of its own, which is
+    written and read again.
+    """
+
+    def time(chunks):
+        tiles = min(tile.time(rows, columns, times * chunks, MULTIPROCESSORS) for tile in TILES)
+        return tiles * (pixels / chunks + START) + JOIN * times * rows * columns * chunks
+
+    return min(range(1, max(1, pixels // SHORTEST) + 1), key=time)
 
 
 def add_partials(partial, bias=None, add=None, activation=None):

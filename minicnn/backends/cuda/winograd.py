@@ -5,13 +5,15 @@ See kernels/conv/winograd.cu. Arrays are as in memory, float32; F is 2 or 4.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from minicnn.backends import xp
 from minicnn.backends.cuda import implicit_gemm
 from minicnn.backends.cuda.epilogue import CODES
 from minicnn.backends.geometry import Geometry
 from minicnn.backends.launch import launch_each
 
-WORKSPACE = 2**26  # bytes of transformed tiles at a time, so that they stay near the L2 cache
+WORKSPACE = 2**30  # bytes of transformed tiles at a time
 
 
 def forward(x, w, bias, add, geometry, F, activation=None):
@@ -109,11 +111,13 @@ def across(size, F):
 
 
 def batches(size, N, channels, F):
-    """(first, how many) images at a time, so that V and M are about WORKSPACE bytes."""
+    """(first, how many) images at a time, about equally many: V and M are WORKSPACE bytes at most,
+    or one image's."""
     down, right = across(size, F)
     image = down * right * (F + 2) ** 2 * channels * 4
-    step = max(1, min(N, WORKSPACE // image))
-    return [(n, min(step, N - n)) for n in range(0, N, step)]
+    parts = min(N, -(-N * image // WORKSPACE))
+    starts = [N * part // parts for part in range(parts)] + [N]
+    return [(start, end - start) for start, end in pairwise(starts)]
 
 
 def run(name, F, elements, *args):
