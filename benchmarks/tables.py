@@ -22,9 +22,15 @@ def ratio(row):
 
 
 def geometric_mean(numbers):
-    """exp of the mean logarithm."""
+    """exp of the mean logarithm, as text."""
     numbers = list(numbers)
-    return math.exp(sum(map(math.log, numbers)) / len(numbers)) if numbers else math.nan
+    return f"{math.exp(sum(map(math.log, numbers)) / len(numbers)):.2f}" if numbers else "–"
+
+
+def speed(rows, peak):
+    """Multiplications and additions of the definition in a second, and their share of the peak."""
+    tflops = sum(r["tflops"] * r["ms"] for r in rows) / sum(r["ms"] for r in rows)
+    return f"{tflops:.1f} ({tflops / peak:.0%})"
 
 
 def wrong(result):
@@ -70,19 +76,21 @@ def _layer(r):
 
 
 def layers_table(result):
-    """Nets down, directions across: the geometric mean of cuDNN's time over ours."""
-    body = []
+    """Nets down, directions across: the geometric mean of cuDNN's time over ours; our speed."""
+    body, directions = [], ("forward", "input gradient", "weight gradient")
     for tf32 in (False, True):
+        kind = "TF32" if tf32 else "fp32"
         rows = [r for r in result["layers"] if r["tf32"] == tf32]
         for net in [*dict.fromkeys(r["net"] for r in rows), "all"] if rows else []:
             of_net = [r for r in rows if net in (r["net"], "all")]
-            directions = ("forward", "input gradient", "weight gradient")
             parts = [[r for r in of_net if r["direction"] == d] for d in directions]
             body.append([
-                f"{net}, {'TF32' if tf32 else 'fp32'}", len({_layer(r) for r in of_net}),
-                *(f"{geometric_mean(map(ratio, part)):.2f}" for part in (*parts, of_net)),
+                f"{net}, {kind}", len({_layer(r) for r in of_net}),
+                *(geometric_mean(map(ratio, part)) for part in (*parts, of_net)),
+                speed(of_net, result["peak_tflops"][kind.lower()]),
             ])  # fmt: skip
-    return markdown(["net", "layers", "forward", "input gradient", "weight gradient", "all"], body)
+    head = ["net", "layers", *directions, "all", "TFLOP/s (share of cuBLAS's best)"]
+    return markdown(head, body)
 
 
 def sections(result):
@@ -91,8 +99,10 @@ def sections(result):
     peak = ", ".join(f"{t:.1f} TFLOP/s in {k}" for k, t in result["peak_tflops"].items())
     yield (
         f"{m['device']}, {m['date']}, CUDA {m['cuda_runtime']}, PyTorch {m['torch']}",
-        f"cuBLAS reached {peak} here." if peak else result["note"],
+        " ".join(filter(None, [peak and f"cuBLAS reached {peak} here.", result.get("note")])),
     )
+    if result["layers"]:
+        yield "All layers, chosen by shape: cuDNN's time over ours", layers_table(result)
     if result["matmul"]:
         yield "Matrix product: TFLOP/s (share of cuBLAS, where it was timed)", matmul_table(result)
     for direction in ("forward", "input gradient", "weight gradient"):
@@ -101,8 +111,6 @@ def sections(result):
                 f"Convolution, {direction}: time (cuDNN's time over ours, where it was timed)",
                 conv_table(result, direction),
             )
-    if result["layers"]:
-        yield "All layers, chosen by shape: cuDNN's time over ours", layers_table(result)
 
 
 def report(result) -> str:

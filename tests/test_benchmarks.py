@@ -25,8 +25,9 @@ def row(net="vgg16", direction="forward", ms=2.0, peers=(4.0, 1.0), tf32=False, 
 
 def result(**parts):
     machine = {"device": "A card", "date": "2026-01-02", "cuda_runtime": "13.0", "torch": "2.13.0"}
-    whole = {"machine": machine, "peak_tflops": {"fp32": 47.0}, "matmul": [], "conv": [],
-             "layers": [], "not_run": []}  # fmt: skip
+    peaks = {"fp32": 47.0, "tf32": 300.0}
+    whole = {"machine": machine, "peak_tflops": peaks, "matmul": [], "conv": [], "layers": [],
+             "not_run": []}  # fmt: skip
     return {**whole, **parts}
 
 
@@ -51,9 +52,9 @@ def test_a_net_is_summed_up_by_the_geometric_mean():
     rows = [row(peers=(p, 100.0)) for p in (1.0, 4.0)]  # 0.5 and 2
     rows += [row("alexnet", direction="input gradient", peers=(8.0, 100.0))]  # 4
     table = tables.layers_table(result(layers=rows))
-    assert "| vgg16, fp32 | 1 | 1.00 | nan | nan | 1.00 |" in table
-    assert "| alexnet, fp32 | 1 | nan | 4.00 | nan | 4.00 |" in table
-    assert "| all, fp32 | 2 | 1.00 | 4.00 | nan | 1.59 |" in table
+    assert "| vgg16, fp32 | 1 | 1.00 | – | – | 1.00 | 1.0 (2%) |" in table
+    assert "| alexnet, fp32 | 1 | – | 4.00 | – | 4.00 | 1.0 (2%) |" in table
+    assert "| all, fp32 | 2 | 1.00 | 4.00 | – | 1.59 | 1.0 (2%) |" in table
 
 
 @pytest.mark.parametrize(

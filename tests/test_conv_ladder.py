@@ -333,7 +333,9 @@ X32, X64 = np.zeros(1, np.float32), np.zeros(1)
     ids=str,
 )
 def test_auto_chooses_by_shape(shape, rung):
+    of_input = "im2col" if shape.C == 3 else rung
     assert convolution.choose(shape, X32) == rung
+    assert convolution.choose(shape, X32, of_input=True) == of_input
     assert convolution.choose(shape, X64) == "im2col"
 
 
@@ -416,7 +418,7 @@ def test_use_algorithm_names_those_there_are():
 @pytest.mark.parametrize("rung", ["auto", *convolution.RUNGS])
 def test_use_algorithm_chooses_for_conv2d_and_its_gradients(rung, monkeypatch):
     ran, find = [], convolution.rung
-    spy = lambda name, *rest: ran.append(name) or find(name, *rest)  # noqa: E731
+    spy = lambda name, *rest, **more: ran.append(name) or find(name, *rest, **more)  # noqa: E731
     monkeypatch.setattr(convolution, "rung", spy)
     problem = Problem(2, 4, 8, (6, 5), (3, 3), ONE, (1, 1))
     x, w, b = (Tensor(a, requires_grad=True) for a in (problem.x, problem.w, problem.b))

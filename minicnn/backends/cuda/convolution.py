@@ -142,13 +142,17 @@ RUNGS = {
 # ---------------------------------------------------------------------------
 # Choice
 # ---------------------------------------------------------------------------
+FEW_CHANNELS = 8
 ENOUGH_CHANNELS = 64  # from here on Winograd's savings outweigh its transforms,
 ENOUGH_TILES = 128  # and these fill a block's rows
 
 
-def choose(geometry, x) -> str:
-    """The rung that "auto" takes: by shape, dtype and compute capability, never by timing."""
-    if x.dtype != np.float32:
+def choose(geometry, x, of_input=False) -> str:
+    """The rung that "auto" takes: by shape, dtype and compute capability, never by timing.
+
+    `of_input` for an input gradient: of an image with few channels a tile would be nearly empty.
+    """
+    if x.dtype != np.float32 or (of_input and geometry.G == 1 and geometry.C < FEW_CHANNELS):
         return "im2col"
     if tf32_allowed() and RUNGS["tf32"].refusal(geometry, x) is None:
         return "tf32"
@@ -161,7 +165,7 @@ def choose(geometry, x) -> str:
     return "implicit_gemm" if RUNGS["implicit_gemm"].refusal(g, x) is None else "im2col"
 
 
-def rung(algorithm, geometry, x) -> Rung:
+def rung(algorithm, geometry, x, of_input=False) -> Rung:
     """The rung of that name, or the one that "auto" chooses.
 
     Raises
@@ -170,7 +174,7 @@ def rung(algorithm, geometry, x) -> Rung:
         If there is no such rung, or it cannot compute this convolution.
     """
     if algorithm == "auto":
-        return RUNGS[choose(geometry, x)]
+        return RUNGS[choose(geometry, x, of_input)]
     if algorithm not in RUNGS:
         names = ", ".join(map(repr, ("auto", *RUNGS)))
         raise ValueError(f"conv2d: algorithm expects one of {names}, but got {algorithm!r}")
@@ -203,7 +207,7 @@ def input_gradient(
 ):
     """The gradient of an x of that shape (N, C, H, W), from dy (N, O, OH, OW)."""
     geometry = Geometry.of(shape, w.shape, stride, padding, dilation, groups, dy.shape[2:])
-    how = rung(algorithm, geometry, dy)
+    how = rung(algorithm, geometry, dy, of_input=True)
     return nchw(how.input_gradient(nhwc(dy), nhwc(w), geometry))
 
 

@@ -5,7 +5,6 @@ Arrays are as in memory: x (N, H, W, G*C), y (N, OH, OW, G*O), w (G*O, KH, KW, C
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from minicnn.backends import xp
 from minicnn.backends.cuda.epilogue import CODES
+from minicnn.backends.cuda.ladder import MULTIPROCESSORS, busiest
 from minicnn.backends.launch import launch, launch_each
 from minicnn.emulator.signature import address
 
@@ -39,15 +39,9 @@ class Tile:
         return self.m * self.n // (8 * self.thread_n)
 
     def time(self, rows, columns, times, processors):
-        """How long `times` matrices take, in the largest tile's products of one multiprocessor.
-
-        The busiest one has ceil(tiles / processors) tiles. Its registers are enough for 512
-        threads, and the fewer there are, the less they hide each other's waiting: half of them
-        take not half as long as all, but about the root of a half.
-        """
-        at_once = 512 // self.threads
-        whole, rest = divmod(-(-self.count(rows, columns) * times // processors), at_once)
-        return (whole * at_once + math.sqrt(rest * at_once)) * self.m * self.n / self.speed
+        """How long `times` matrices take, in the largest tile's products of one multiprocessor."""
+        tiles = self.count(rows, columns) * times
+        return busiest(tiles, self.threads, processors) * self.m * self.n / self.speed
 
     def defines(self, left, right):
         """The kernels' macros, if so many numbers of the two matrices are read at once.
@@ -68,7 +62,6 @@ TALL = Tile(128, 64, thread_n=8, lanes_m=8, step=8, speed=0.9)
 SMALL = Tile(64, 64, thread_n=4, lanes_m=4, step=16, speed=0.75)
 NARROW = Tile(128, 32, thread_n=4, lanes_m=4, step=16, speed=0.7)
 TILES = (LARGE, TALL, SMALL, NARROW)
-MULTIPROCESSORS = 132  # those of an H100, where there is no GPU to ask
 SHORTEST = 256  # pixels that a block of a weight gradient adds up, at least
 START = 64  # pixels' time that such a block takes to begin and to end,
 JOIN = 0.4  # and products' time that a number of its result takes to be written, and joined
@@ -202,7 +195,8 @@ def chunks_of_pixels(rows, columns, times, pixels):
         tiles = min(tile.time(rows, columns, times * chunks, MULTIPROCESSORS) for tile in TILES)
         return tiles * (pixels / chunks + START) + JOIN * times * rows * columns * chunks
 
-    return min(range(1, max(1, pixels // SHORTEST) + 1), key=time)
+    most = min(pixels // SHORTEST, 8 * MULTIPROCESSORS)
+    return min(range(1, max(1, most) + 1), key=time)
 
 
 def add_partials(partial, bias=None, add=None, activation=None):

@@ -1,4 +1,4 @@
-"""What a kernel file asks of a GPU, and what a GPU is able to.
+"""What a kernel file asks of a GPU, what a GPU is able to, and how long tiles keep it busy.
 
 A file that needs a newer GPU than the oldest (sm_75, the T4) says so in its opening comment, on a
 line of its own: `// Needs: sm_80`. Dispatchers and the test that compiles every kernel read it.
@@ -6,6 +6,7 @@ line of its own: `// Needs: sm_80`. Dispatchers and the test that compiles every
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
 
@@ -16,6 +17,7 @@ from minicnn.paths import kernels_dir
 
 OLDEST = (7, 5)
 EMULATOR = (9, 0)  # it plays every instruction that the kernels use
+MULTIPROCESSORS = 132  # of an H100: where there is no GPU to ask, or rounding must not depend on it
 
 
 @cache
@@ -37,3 +39,15 @@ def capability(array) -> tuple[int, int]:
 def named(capability: tuple[int, int]) -> str:
     """(8, 0) as NVIDIA writes it for compilers: sm_80."""
     return f"sm_{capability[0]}{capability[1]}"
+
+
+def busiest(tiles, threads, processors=MULTIPROCESSORS):
+    """How long the busiest multiprocessor takes for its ceil(tiles / processors) tiles, in tiles.
+
+    Its registers are enough for 512 threads, each tile takes `threads` of them, and the fewer there
+    are, the less they hide each other's waiting: half of them take not half as long as all, but
+    about the root of a half.
+    """
+    at_once = 512 // threads
+    whole, rest = divmod(-(-tiles // processors), at_once)
+    return whole * at_once + math.sqrt(rest * at_once)

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -32,10 +33,19 @@ import numpy as np
 from minicnn.backends import xp
 from minicnn.backends.algorithm import tf32_allowed
 from minicnn.backends.cuda.epilogue import CODES
-from minicnn.backends.cuda.ladder import capability, named, needed_capability
+from minicnn.backends.cuda.ladder import (
+    MULTIPROCESSORS,
+    busiest,
+    capability,
+    named,
+    needed_capability,
+)
 from minicnn.backends.launch import THREADS, launch, launch_each
 from minicnn.emulator.signature import address
 
+SHORTEST = 512  # k of a part of a sum, at least
+START = 64  # k's time that such a part takes to begin and to end,
+JOIN = 0.4  # and products' time that a number of its result takes to be written, and joined
 LARGEST = 2**31 - 257  # rows, columns, k: a tile's end must fit into an int
 BLOCKS = 2**31 - 1  # of a one-dimensional grid
 
@@ -163,13 +173,21 @@ class Grid2d(Rung):
 class SplitK(Rung):
     """Sums over parts of k, and their sums."""
 
-    shortest = 512  # k of a part
-    blocks_wanted = 256  # two for each of an H100's 132 multiprocessors, nearly
-
+    @lru_cache(maxsize=1024)  # noqa: B019 - rungs live as long as the program
     def parts(self, M, N, K):
-        """Into how many parts k is cut: by shape alone, because it decides how sums are rounded."""
-        wanted = self.blocks_wanted // max(1, self.blocks(M, N))
-        return max(1, min(wanted, K // self.shortest))
+        """Into how many parts k is cut: by shape alone, because it decides how sums are rounded.
+
+        One, where there are two blocks for each of an H100's multiprocessors; else so many that
+        these are busy to the end, but not more, since each part is written, and read again.
+        """
+        blocks = self.blocks(M, N)
+        most = 8 * MULTIPROCESSORS // blocks if 0 < blocks < 2 * MULTIPROCESSORS else 1
+
+        def time(parts):
+            tiles = busiest(blocks * parts, self.block[0]) * self.tile[0] * self.tile[1]
+            return tiles * (K / parts + START) + JOIN * M * N * parts
+
+        return min(range(1, max(1, min(most, K // SHORTEST)) + 1), key=time)
 
     def run(self, a, b, bias, add, y, K, activation):
         (M, N), lib = y.shape, xp(y)
