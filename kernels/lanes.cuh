@@ -22,6 +22,8 @@ typedef bool Mask;
 #define store_lanes(p, value) (*(p) = (value))
 #define load_some(p, count) (*(p))
 #define store_some(p, value, count) (*(p) = (value))
+#define sum_of_lanes(x) (x)
+#define first_lane(x) (x)
 template <typename T> __device__ __forceinline__ T select(bool mask, T a, T b)
 {
     return mask ? a : b;
@@ -121,6 +123,15 @@ LANES_OPERATOR(Mask, &, IntLanes)
 __forceinline__ Lanes& operator+=(Lanes& a, Lanes b) { return a = a + b; }
 __forceinline__ Lanes& operator-=(Lanes& a, Lanes b) { return a = a - b; }
 __forceinline__ Lanes operator-(Lanes a) { return Lanes(0) - a; }
+
+__forceinline__ float first_lane(Lanes x) { return x.v[0][0]; }
+__forceinline__ float sum_of_lanes(Lanes x)
+{
+    for (int k = 1; k < VECTORS; k++) x.v[0] += x.v[k];
+    float sum = 0;
+    for (int i = 0; i < WIDTH; i++) sum += x.v[0][i];
+    return sum;
+}
 
 // A function of the C library, number by number.
 #define LANES_FUNCTION(NAME, CALL) \

@@ -78,7 +78,8 @@ def table(outcomes) -> str:
             f"{len(outcomes.passed[name, b])} of {len(outcomes.ran[name, b])}" for b in BACKENDS
         ]
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
-    lines += ["", "The same checks run on a GPU with `pytest -m gpu`; all of them passed on an H100 (2026-11-27).", ""]
+    gpu = "with `pytest -m gpu`; all of them passed on an H100 (2026-11-27)."
+    lines += ["", f"The same checks run on a GPU {gpu}", ""]
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ from minicnn import Tensor, use_algorithm, use_backend
 from minicnn import functional as F
 from minicnn.backends import compiled, fast
 from minicnn.backends.algorithm import KNOWN
-from minicnn.backends.compiled import col2im, direct
+from minicnn.backends.compiled import col2im, direct, linear
 from minicnn.backends.fast import workers
 from minicnn.backends.fast.workers import get_num_threads, set_num_threads
 from minicnn.backends.geometry import Geometry
@@ -107,8 +107,9 @@ def test_winograd(algorithm, C, O, size, bias, add, activation):
 def test_direct_convolution(case, G, O, bias, add, activation):
     (N, C, *size), kernel, how = case
     output = output_size(tuple(size), kernel, how["stride"], how["padding"], how["dilation"])
+    scale = (C * kernel[0] * kernel[1]) ** -0.5  # a slope hands z's rounding on: z is of size 1
     agree(
-        lambda x, w, b, a: F.conv2d(x, w, b, groups=G, activation=activation, add=a, **how),
+        lambda x, w, b, a: F.conv2d(x, w * scale, b, groups=G, activation=activation, add=a, **how),
         (N, G * C, *size), (G * O, C, *kernel), (G * O,) if bias else None,
         (N, G * O, *output) if add else None, algorithm="direct",
     )  # fmt: skip
@@ -127,6 +128,21 @@ def test_direct_convolution_in_threads_of_every_shape(width, registers, pixels, 
         lambda x, w, b: F.conv2d(x, w, b, padding=1, activation="relu"),
         (2, 9, 11, 23), (37, 9, 3, 3), (37,), algorithm="direct",
     )  # fmt: skip
+
+
+@SMALL
+@given(
+    st.integers(1, 9), st.sampled_from([1, 7, 16, 33, 100]), st.sampled_from([1, 3, 4, 17, 64]),
+    st.sampled_from([8, 16]), st.booleans(), st.booleans(),
+    st.sampled_from([None, "relu", "relu6", "silu"]),
+)  # fmt: skip
+def test_fully_connected_layer_of_few_rows(M, K, N, width, bias, add, activation):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear, "register_floats", lambda: width)
+        agree(
+            lambda x, w, b, a: F.linear(x, w * K**-0.5, b, activation=activation, add=a),
+            (M, K), (N, K), (N,) if bias else None, (M, N) if add else None,
+        )  # fmt: skip
 
 
 DIRECT = {  # N, C, H, O, kernel, stride, groups -> algorithm by the floats of a register

@@ -19,7 +19,7 @@ from minicnn.emulator.launch import ORDERS
 pytestmark = pytest.mark.usefixtures("compiler")
 
 ALL = [pytest.param(name, id=name) for name in RUNGS]
-IN_ORDER = [name for name in RUNGS if name not in ("split_k", "tf32")]
+IN_ORDER = [name for name in RUNGS if name not in ("split_k", "few_rows", "tf32")]
 ACTIVATIONS = {
     None: lambda z: z,
     "relu": lambda z: np.maximum(z, 0),
@@ -112,7 +112,7 @@ def test_no_order_of_threads_changes_a_bit(name):
 
 @pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
 def test_rungs_add_in_the_same_order(layout):
-    """All but split_k and tf32 add the products in rising k: no bit differs."""
+    """All but split_k, few_rows and tf32 add the products in rising k: no bit differs."""
     a, b = numbers(68, 20), numbers(20, 72, seed=1)
     a = a if layout[0] == "n" else np.ascontiguousarray(a.T).T
     b = b if layout[1] == "n" else np.ascontiguousarray(b.T).T
@@ -207,6 +207,13 @@ def test_the_choice_goes_by_dtype_and_alignment(chosen):
     assert chosen(64, 64, 64, dtype=np.float64) == "register_tile_1d"
     assert chosen(8, 64, 64, dtype=np.float64) == "tiled"
     assert chosen(4096, 4096, 4096, offset=4) == "warp_tiles_64"
+
+
+def test_few_rows_are_chosen_where_both_lie_along_k():
+    x, w = numbers(8, 40), numbers(12, 40, seed=1)
+    assert choose(Matrix.of(x), Matrix.of(w.T), 8, 12, 40) == "few_rows"
+    assert choose(Matrix.of(x), Matrix.of(w.T.copy()), 8, 12, 40) == "tiled"
+    assert choose(Matrix.of(x.T.copy().T), Matrix.of(w.T), 8, 12, 40) == "tiled"
 
 
 def test_tensor_cores_are_chosen_when_they_may_and_can_be(chosen):

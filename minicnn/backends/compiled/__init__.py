@@ -6,7 +6,8 @@ pixel's channels; a compiled loop does all steps of a number at once. So where t
 compiler, these operations run the very CUDA kernels that a GPU would, compiled for this CPU
 (`minicnn.emulator.native`): a thread takes as many channels as fit into the CPU's registers. The
 classes are those of `minicnn.backends.cuda`; only how a kernel is launched differs. Convolutions
-with few filters, too, move more than they multiply: see `direct`.
+with few filters, too, move more than they multiply: see `direct`; so do fully connected layers of
+few rows: see `linear`.
 
 float64, and arrays without a compiler at hand, run the fast backend's NumPy.
 """
@@ -19,6 +20,7 @@ import numpy as np
 
 from minicnn.backends import fast, redraw
 from minicnn.backends.compiled import direct, winograd
+from minicnn.backends.compiled.linear import Linear
 from minicnn.backends.cuda import conv, normalization, optim, pooling
 from minicnn.backends.cuda.epilogue import FROM_OUTPUT
 from minicnn.backends.fast import activation, convolution, ending, memory
@@ -199,7 +201,7 @@ class SGDUpdate(optim.SGDUpdate, fast_optim.SGDUpdate):
 
 def operations() -> dict:
     """The table of this backend on this machine."""
-    drawn = (Conv2d, ConvTranspose2d, DepthwiseConv2d, MaxPool2d, AvgPool2d, ReLU, ReLU6,
+    drawn = (Conv2d, ConvTranspose2d, DepthwiseConv2d, Linear, MaxPool2d, AvgPool2d, ReLU, ReLU6,
              Moments, BatchNorm, SGDUpdate)  # fmt: skip
     if not can_compile():
         return dict(fast.OPERATIONS)

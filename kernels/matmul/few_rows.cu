@@ -1,0 +1,90 @@
+// Matrix product, for few rows: C[m,n] = activation(z + add[m,n]), with
+// z = bias[n] + sum over k of A[m,k] B[k,n]. bias and add may be null.
+//
+// It is a fully connected layer of a small batch: B holds its weights, 400 MB of them in VGG-16's
+//   first, and each is there for M products. So memory decides, and a weight is read once.
+// Threads: WARP threads share the sums of ROWS x OUTPUTS results: each has every WARP-th number of k
+//   (LANES of them at a time), and at the end its part goes from register to register. A block is 4
+//   such groups. On a CPU WARP is 1, and LANES numbers are a few registers.
+// Reads and writes: for a k, ROWS numbers of A, which the caches hold, and OUTPUTS of B for
+//   ROWS x OUTPUTS products. If B lies along k, neighbours read neighbours.
+// Why: a tile of rung 8 has 64 rows at least, so that most of its products are nobody's; and it
+//   waits for its panel to come in before it can use any of it.
+#define WIDEST REGISTER
+#include "epilogue.cuh"
+
+#ifndef WARP
+#define WARP 32
+#endif
+#ifndef ROWS
+#define ROWS 4
+#define OUTPUTS 4
+#endif
+
+#define GROUPS (WARP == 1 ? 1 : 4)  // in a block
+
+// sums[i][j] += row i's numbers times column j's. load(p) reads those at p.
+template <class Load>
+__device__ __forceinline__ void add_products(Lanes (&sums)[ROWS][OUTPUTS],
+                                             const real* const (&rows)[ROWS],
+                                             const real* const (&columns)[OUTPUTS],
+                                             long long along_a, long long along_b,
+                                             const Load& load)
+{
+    Lanes numbers[ROWS];
+    #pragma unroll
+    for (int i = 0; i < ROWS; i++) numbers[i] = load(rows[i] + along_a);
+    #pragma unroll
+    for (int j = 0; j < OUTPUTS; j++) {
+        Lanes weights = load(columns[j] + along_b);
+        #pragma unroll
+        for (int i = 0; i < ROWS; i++) sums[i][j] += numbers[i] * weights;
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(128)
+matmul(const real* A, const real* B, const real* bias, const real* add, real* C,
+       int M, int N, int K, long long a_row, long long a_column, long long b_row,
+       long long b_column, int activation)
+{
+    int lane = threadIdx.x % WARP, group = threadIdx.x / WARP;
+    int across = (N - 1) / (GROUPS * OUTPUTS) + 1;
+    int m = blockIdx.x / across * ROWS, n = (blockIdx.x % across * GROUPS + group) * OUTPUTS;
+    if (n >= N) return;
+
+    // Rows and columns beyond the matrix repeat its last ones, and are not written.
+    const real* rows[ROWS];
+    const real* columns[OUTPUTS];
+    Lanes sums[ROWS][OUTPUTS];
+    #pragma unroll
+    for (int i = 0; i < ROWS; i++) rows[i] = A + min(m + i, M - 1) * a_row;
+    #pragma unroll
+    for (int j = 0; j < OUTPUTS; j++) columns[j] = B + min(n + j, N - 1) * b_column;
+    #pragma unroll
+    for (int i = 0; i < ROWS; i++)
+        #pragma unroll
+        for (int j = 0; j < OUTPUTS; j++) sums[i][j] = 0;
+
+    int whole = K / LANES * LANES;
+    for (int k = lane * LANES; k < whole; k += WARP * LANES)
+        add_products(sums, rows, columns, k * a_column, k * b_row,
+                     [](const real* p) { return load_lanes(p); });
+    if (whole < K)
+        add_products(sums, rows, columns, whole * a_column, whole * b_row,
+                     [=](const real* p) { return load_some(p, K - whole); });
+
+    #pragma unroll
+    for (int i = 0; i < ROWS; i++)
+        #pragma unroll
+        for (int j = 0; j < OUTPUTS; j++) {
+            real z = sum_of_lanes(sums[i][j]);
+#if WARP > 1
+            for (int far = WARP / 2; far > 0; far /= 2) z += __shfl_down_sync(~0u, z, far);
+#endif
+            if (lane > 0 || m + i >= M || n + j >= N) continue;
+            long long at = (long long)(m + i) * N + n + j;
+            if (bias) z += bias[n + j];
+            if (add) z += add[at];
+            C[at] = first_lane(activate(Lanes(z), activation));
+        }
+}
