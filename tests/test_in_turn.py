@@ -8,6 +8,7 @@ import pytest
 import minicnn
 from minicnn import Tensor, nn, no_grad, use_backend
 from minicnn import functional as F
+from minicnn.models.resnet import BasicBlock
 from minicnn.nn.graph import trace
 from minicnn.nn.in_turn import in_turn
 
@@ -97,6 +98,48 @@ def test_filters_that_outnumber_what_they_give_are_not_multiplied():
         for size, expected in (((6, 6), ["Conv2d"]), ((5, 7), ["Conv2d", "BatchNorm"])):
             x = Tensor(random.standard_normal((1, 4, *size)).astype(np.float32))
             assert names(model, x) == expected
+
+
+def block():
+    """A residual block, statistics and factors as after training."""
+    minicnn.manual_seed(0)
+    model, random = BasicBlock(4, 6, stride=2), np.random.default_rng(1)
+    for _, module in model.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.assign_(random.standard_normal(6).astype(np.float32))
+            module.running_var.assign_(random.uniform(0.5, 2, 6).astype(np.float32))
+            module.weight.assign_(random.standard_normal(6).astype(np.float32))
+    return model
+
+
+def test_what_comes_around_is_added_at_the_end():
+    model, x = block(), image()
+    with use_backend("fast"):
+        inside = ["Conv2d", "Moments", "BatchNorm"]
+        assert names(model, x) == inside * 3
+        with no_grad():
+            model.eval()  # the way around is folded: its filters have 4 weights each
+            assert names(model, x) == ["Conv2d"] + ["Conv2d", "BatchNorm"] * 2
+    shown = [node.name for node in trace(model, x).nodes]
+    assert shown == ["Conv2d", "BatchNorm"] * 2 + ["ReLU", "Conv2d", "BatchNorm", "Add", "ReLU"]
+
+
+@pytest.mark.parametrize("backend", ["fast", "compiled", "emulator"])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_block_gives_what_its_layers_give_apart(backend, training):
+    found = []
+    for name in ("numpy", backend):
+        model, x = block().train(training), image()
+        x.requires_grad = True
+        with use_backend(name):
+            y = model(x)
+            (y * y).sum().backward()
+            with no_grad():
+                again = model.eval()(x)
+        found.append([y.numpy(), again.numpy(), x.grad.numpy(),
+                      *(p.grad.numpy() for p in model.parameters())])  # fmt: skip
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(other, one, atol=2e-5 * max(1, np.abs(one).max()))
 
 
 def test_a_recorded_pass_shows_every_layer():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 
 import numpy as np
 
@@ -145,6 +144,12 @@ def conv2d(
     Koltun, 2016.
     """
     name = "conv2d"
+    if algorithm is not None:
+        with use_algorithm(algorithm):
+            return conv2d(
+                input, weight, bias, stride, padding, dilation, groups, padding_mode,
+                activation=activation, add=add,
+            )  # fmt: skip
     x, w = as_images(name, input), _filters(name, weight)
     groups = as_count(name, "groups", groups)
     stride = as_pair(name, "stride", stride, 1)
@@ -170,12 +175,11 @@ def conv2d(
     activation = as_activation(name, activation)
     depthwise = groups == x.shape[1] > 1
     operation = DepthwiseConv2d if depthwise else Conv2d
-    with nullcontext() if algorithm is None else use_algorithm(algorithm):
-        check_algorithm(name, backend_on(x.device))
-        return operation.apply(
-            x, w, b, add, stride=stride, padding=padding, dilation=dilation, groups=groups,
-            activation=activation,
-        )  # fmt: skip
+    check_algorithm(name, backend_on(x.device))
+    return operation.apply(
+        x, w, b, add, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        activation=activation,
+    )  # fmt: skip
 
 
 def partial_conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:

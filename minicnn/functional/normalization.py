@@ -91,7 +91,8 @@ def batch_norm(
             "or training=True to use the batch's own"
         )
     else:
-        moments = Tensor._wrap(xp(x._data).stack([t._data for t in running]))
+        both = xp(x._data).concatenate([t._data for t in running])  # (quicker than stack)
+        moments = Tensor._wrap(both.reshape(2, -1))
     y = BatchNorm.apply(
         x, moments, w, b, add, training=bool(training), eps=eps, activation=activation
     )

@@ -55,8 +55,7 @@ class InvertedResidual(Module):
         self.around = stride == 1 and in_channels == out_channels
 
     def forward(self, x):
-        y = self.layers(x)
-        return y + x if self.around else y
+        return self.layers(x, add=x if self.around else None)
 
 
 class MNASNet(Module):

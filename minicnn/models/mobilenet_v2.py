@@ -58,8 +58,7 @@ class InvertedResidual(Module):
         self.around = stride == 1 and in_channels == out_channels
 
     def forward(self, x):
-        y = self.conv(x)
-        return x + y if self.around else y
+        return self.conv(x, add=x if self.around else None)
 
 
 class MobileNetV2(Module):

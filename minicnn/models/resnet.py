@@ -24,7 +24,6 @@ CIFAR are another design: see `resnet_cifar`; ResNet-200 is from the next paper:
 
 from __future__ import annotations
 
-from minicnn import functional as F
 from minicnn.models.blocks import classifier, conv
 from minicnn.models.registry import Model
 from minicnn.nn import (
@@ -75,8 +74,8 @@ class ResidualBlock(Module):
         elif shortcut == "C" or (shortcut == "B" and changes):
             self.downsample = _projection(in_channels, out_channels, stride, size)
 
-    def residual(self, x):
-        """F(x)."""
+    def residual(self, x, **end):
+        """F(x), and the end that `in_turn` gives it: `activation` and `add`."""
         raise NotImplementedError(f"{type(self).__name__} defines no residual")
 
     def last_norm(self) -> BatchNorm2d:
@@ -84,10 +83,8 @@ class ResidualBlock(Module):
         raise NotImplementedError(f"{type(self).__name__} defines no last_norm")
 
     def forward(self, x):
-        y = self.residual(x)
-        if self.shortcut is None:
-            return F.relu(y)
-        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+        around = x if self.downsample is None else self.downsample(x)
+        return self.residual(x, activation="relu", add=None if self.shortcut is None else around)
 
 
 class BasicBlock(ResidualBlock):
@@ -108,9 +105,9 @@ class BasicBlock(ResidualBlock):
         self.bn2 = BatchNorm2d(channels)
         self._go_around(shortcut, in_channels, channels, stride)
 
-    def residual(self, x):
+    def residual(self, x, **end):
         x = in_turn([self.conv1, self.bn1], x, "relu")
-        return in_turn([self.conv2, self.bn2], x)
+        return in_turn([self.conv2, self.bn2], x, **end)
 
     def last_norm(self):
         return self.bn2
@@ -166,10 +163,10 @@ class Bottleneck(ResidualBlock):
         self.bn3 = BatchNorm2d(out_channels)
         self._go_around(shortcut, in_channels, out_channels, stride, projection_size)
 
-    def residual(self, x):
+    def residual(self, x, **end):
         x = in_turn([self.conv1, self.bn1], x, "relu")
         x = in_turn([self.conv2, self.bn2], x, "relu")
-        return in_turn([self.conv3, self.bn3], x)
+        return in_turn([self.conv3, self.bn3], x, **end)
 
     def last_norm(self):
         return self.bn3

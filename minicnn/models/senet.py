@@ -32,6 +32,7 @@ from minicnn.nn import (
     ReLU,
     Sequential,
 )
+from minicnn.nn.in_turn import in_turn
 
 REDUCTION = 16  # of channels, where an image is squeezed most
 SENET154 = {"groups": 64, "width_per_group": 4, "squeeze": 2, "projection_size": 3}
@@ -50,8 +51,8 @@ class SEBottleneck(Bottleneck):
         C = channels * self.expansion
         setattr(self, self.attention, SqueezeExcitation(C, C // REDUCTION))
 
-    def residual(self, x):
-        return getattr(self, self.attention)(super().residual(x))
+    def residual(self, x, **end):
+        return in_turn([getattr(self, self.attention)], super().residual(x), **end)
 
 
 class LegacySEBottleneck(SEBottleneck):

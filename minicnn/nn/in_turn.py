@@ -1,8 +1,8 @@
 """Layers one after the other, put together where that saves walks through memory.
 
-An activation can be done by the layer before it, while its numbers are in the cache. And in
-evaluation a convolution and the batch normalization behind it are one convolution: with
-a = gamma / sqrt(var + eps) for each filter,
+An activation can be done by the layer before it, while its numbers are in the cache; so can the
+sum with what comes around a residual block. And in evaluation a convolution and the batch
+normalization behind it are one convolution: with a = gamma / sqrt(var + eps) for each filter,
 
     ((w * x) + b - mean) a + beta  =  (a w) * x + (b - mean) a + beta.
 
@@ -32,8 +32,8 @@ FUNCTIONS = {"relu": F.relu, "relu6": F.relu6}
 APART = ("loops", "numpy", "shapes")  # backends that put nothing together
 
 
-def in_turn(modules, x, activation=None):
-    """The modules one after the other, then the activation.
+def in_turn(modules, x, activation=None, add=None):
+    """The modules one after the other, then the sum with `add`, then the activation.
 
     Parameters
     ----------
@@ -41,23 +41,35 @@ def in_turn(modules, x, activation=None):
         Each takes what the one before it gave.
     x : Tensor
     activation : "relu" or "relu6", optional
+    add : Tensor, optional
+        Of the shape that comes out.
     """
     left, together = deque(modules), _together(x)
+    if add is not None:
+        left.append(Plus(add))
     if activation is not None:
         left.append(activation)
     while left:
-        layer = left.popleft()
+        layer, end = left.popleft(), {}
         if together and left and _are_one(layer, left[0], x) and not _watched(layer, left[0]):
             layer = Folded(layer, left.popleft())
-        ending = _ending(left[0]) if together and left and _takes_ending(layer) else None
-        if ending is not None and _watched(layer, left[0]):
-            ending = None
-        if ending is not None:
-            left.popleft()
-            x = layer(x, activation=ending)
-        else:
-            x = FUNCTIONS[layer](x) if isinstance(layer, str) else layer(x)
+        if together and _takes_ending(layer) and not _watched(layer):
+            if left and type(left[0]) is Plus:
+                end["add"] = left.popleft().add
+            if left and _ending(left[0]) is not None and not _watched(left[0]):
+                end["activation"] = _ending(left.popleft())
+        x = FUNCTIONS[layer](x) if isinstance(layer, str) else layer(x, **end)
     return x
+
+
+class Plus:
+    """The sum with what comes around."""
+
+    def __init__(self, add):
+        self.add = add
+
+    def __call__(self, x):
+        return x + self.add
 
 
 def _together(x):
@@ -69,7 +81,8 @@ def _together(x):
 
 def _watched(*layers):
     """Whether somebody has put a forward of his own into one of them, to see what it gives."""
-    return any("forward" in vars(layer) for layer in layers if not isinstance(layer, (str, Folded)))
+    ours = (str, Folded, Plus)
+    return any("forward" in vars(layer) for layer in layers if not isinstance(layer, ours))
 
 
 def _ending(following):
@@ -101,7 +114,7 @@ class Folded:
     def __init__(self, conv: Conv2d, norm: BatchNorm2d):
         self.conv, self.norm, self.activation = conv, norm, norm.activation
 
-    def __call__(self, x, activation=None):
+    def __call__(self, x, activation=None, add=None):
         conv, norm = self.conv, self.norm
         w, mean, var = (t._data for t in (conv.weight, norm.running_mean, norm.running_var))
         a = 1 / xp(w).sqrt(var + norm.eps)
@@ -113,5 +126,5 @@ class Folded:
         return F.conv2d(
             x, Tensor(w * a[:, None, None, None]), Tensor(b), conv.stride, conv.padding,
             conv.dilation, conv.groups, conv.padding_mode,
-            activation=activation or self.activation,
+            activation=activation or self.activation, add=add,
         )  # fmt: skip

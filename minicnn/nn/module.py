@@ -199,7 +199,10 @@ class Module:
 
 
 class Sequential(Module):
-    """Modules one after the other, named by their place: "0", "1", ..."""
+    """Modules one after the other, named by their place: "0", "1", ...
+
+    Called as seq(x, activation, add) it ends in activation(y + add); see `in_turn`.
+    """
 
     def __init__(self, *modules: Module):
         super().__init__()
@@ -211,10 +214,10 @@ class Sequential(Module):
                 )
             setattr(self, str(k), module)
 
-    def forward(self, x):
+    def forward(self, x, activation=None, add=None):
         from minicnn.nn.in_turn import in_turn  # which knows the layers, and they this file
 
-        return in_turn([module for _, module in self.children()], x)
+        return in_turn([module for _, module in self.children()], x, activation, add)
 
     def __len__(self):
         return sum(1 for _ in self.children())
