@@ -84,10 +84,17 @@ __forceinline__ Lanes load_some(const float* p, int count)
 }
 __forceinline__ void store_some(float* p, Lanes x, int count)
 {
-    if (count >= LANES) return store_lanes(p, x);
-    float there[LANES];
-    store_lanes(there, x);
-    for (int k = 0; k < count; k++) p[k] = there[k];
+    for (int k = 0; k < VECTORS; k++, p += WIDTH, count -= WIDTH) {
+        if (count >= WIDTH) {
+            *(FloatVector*)p = x.v[k];
+            continue;
+        }
+        int i = 0;
+        if (WIDTH > 8 && count >= 8)
+            for (; i < 8; i++) p[i] = x.v[k][i];
+        for (; i < count; i++) p[i] = x.v[k][i];
+        return;
+    }
 }
 
 #define LANES_SELECT(T) \

@@ -86,11 +86,12 @@ direct_forward(const real* x, const real* columns, const real* zeros, const real
     }
     long long first = ((at.n * OH + at.h) * OW + j) * G * O + g * O + f;
     int there = min(LANES, O - f);
+    Lanes b = bias ? load_some(bias + g * O + f, there) : Lanes(0);
     #pragma unroll
     for (int p = 0; p < PIXELS; p++) {
         if (j + p >= OW) continue;
         long long place = first + (long long)p * G * O;
-        Lanes z = bias ? totals[p] + load_some(bias + g * O + f, there) : totals[p];
+        Lanes z = totals[p] + b;
         if (add) z += load_some(add + place, there);
         store_some(y + place, activate(z, activation), there);
     }

@@ -40,7 +40,10 @@ WINOGRAD = {8: 0.9, 16: 1.3}  # a multiply-add of Winograd's takes so many times
 # registers. What they cost: the fewer filters, the more often a pixel is read.
 SHAPES = {
     8: {(1, 8): 1.25, (2, 4): 1.1, (2, 5): 1.05, (2, 6): 1.05, (3, 4): 1.05},  # AVX2 and others
-    16: {(1, 7): 1.3, (1, 8): 1.3, (2, 7): 1.05, (2, 8): 1.05, (3, 7): 1.03, (4, 6): 1.05},
+    16: {
+        (1, 7): 1.3, (1, 8): 1.3, (1, 10): 1.25, (2, 7): 1.05, (2, 8): 1.05, (3, 7): 1.03,
+        (4, 6): 1.05,
+    },
 }
 
 

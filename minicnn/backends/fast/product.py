@@ -79,8 +79,11 @@ def multiply(a, b, out, end=None):
     if R < O and R * K * O > WORTH_CUTTING:
         _multiply_columns(a, b, out, end)
         return
+    parallel = R * K * O > WORTH_SHARING
     most = max(PIXELS, BLOCK // ((K + O) * a.itemsize))
-    blocks = even(R, min(most, max(-(-R // 8), min(SHARE, -(-R // 2)), 1)))
+    if parallel:
+        most = min(most, max(-(-R // 8), min(SHARE, -(-R // 2)), 1))
+    blocks = even(R, most)
 
     def block(worker, k):
         rows = blocks[k]
@@ -88,7 +91,7 @@ def multiply(a, b, out, end=None):
         if end is not None:
             end(out[rows], rows)
 
-    run(block, len(blocks), parallel=R * K * O > WORTH_SHARING)
+    run(block, len(blocks), parallel)
 
 
 def _multiply_columns(a, b, out, end):
