@@ -22,9 +22,9 @@ def ratio(row):
 
 
 def geometric_mean(numbers):
-    """exp of the mean logarithm, as text."""
+    """exp of the mean logarithm."""
     numbers = list(numbers)
-    return f"{math.exp(sum(map(math.log, numbers)) / len(numbers)):.2f}" if numbers else "–"
+    return math.exp(sum(map(math.log, numbers)) / len(numbers)) if numbers else math.nan
 
 
 def speed(rows, peak):
@@ -86,7 +86,7 @@ def layers_table(result):
             parts = [[r for r in of_net if r["direction"] == d] for d in directions]
             body.append([
                 f"{net}, {kind}", len({_layer(r) for r in of_net}),
-                *(geometric_mean(map(ratio, part)) for part in (*parts, of_net)),
+                *(f"{geometric_mean(map(ratio, p)):.2f}" if p else "–" for p in (*parts, of_net)),
                 speed(of_net, result["peak_tflops"][kind.lower()]),
             ])  # fmt: skip
     head = ["net", "layers", *directions, "all", "TFLOP/s (share of cuBLAS's best)"]

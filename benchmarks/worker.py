@@ -80,6 +80,7 @@ class Ours:
         """The net, its data and its optimiser."""
         self.lib.manual_seed(0)
         self.net = net.build()
+        x = x.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)  # channels-last, as a loader's
         self.x, self.t = self.lib.Tensor(x), self.lib.Tensor(t)
         self.optimizer = self.optim.SGD(
             self.net.parameters(), LEARNING_RATE, momentum=0.9, weight_decay=5e-4
