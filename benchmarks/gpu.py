@@ -54,8 +54,8 @@ def main(argv=None) -> int:
         result["tests"] = gpu_tests(clock.left * 0.35)
         result["sanitizer"] = sanitizer(clock.left * 0.2, result["not_run"])
     result["matmul"] = measure.matmul_ladder(clock, result["not_run"])
-    common.write(result, options.out)  # whatever happens to the next
     result["peak_tflops"] = measure.peaks(result)
+    common.write(result, options.out)  # whatever happens to the next
     # What counts comes before the ladder, whose lower rungs take long, and float32 before TF32.
     of_layers = partial(measure.conv_layers, options.all, clock=clock, not_run=result["not_run"])
     result["layers"] = of_layers(tf32=False, keep=LADDER)

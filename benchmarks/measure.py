@@ -107,19 +107,21 @@ class Problem:
             calls = [self.cudnn(direction, layout) for layout in LAYOUTS]
             return dict(zip(LAYOUTS, milliseconds(*calls)))
 
-    def time(self, direction, algorithm, tf32, exact, cudnn_ms=None):
+    def time(self, direction, algorithm, tf32, exact, known=None):
         """A row of the result; ValueError if the rung refuses.
 
-        In turns with cuDNN, whose times are `cudnn_ms` if they have been taken already.
+        In turns with cuDNN, unless its times are kept in `known`: then they are taken once.
         """
         ours = self.ours(direction, algorithm)
         wrong = error(nhwc(ours()), exact)
+        if known is not None and tf32 not in known:
+            known[tf32] = self.cudnn_times(direction, tf32)
         with peers.precision(tf32):
-            theirs = [] if cudnn_ms else [self.cudnn(direction, layout) for layout in LAYOUTS]
+            theirs = [self.cudnn(direction, layout) for layout in LAYOUTS] if known is None else []
             ms, *peer_ms = milliseconds(ours, *theirs)
         return {
             **self.layer.__dict__, "direction": direction, "algorithm": algorithm, "tf32": tf32,
-            "ms": ms, "cudnn_ms": cudnn_ms or dict(zip(LAYOUTS, peer_ms)),
+            "ms": ms, "cudnn_ms": known[tf32] if known else dict(zip(LAYOUTS, peer_ms)),
             "tflops": self.layer.operations / ms / 1e9, "error": wrong,
         }  # fmt: skip
 
@@ -127,18 +129,16 @@ class Problem:
 def conv_ladder(clock, not_run) -> list[dict]:
     """Every rung on each of LADDER_LAYERS, in every direction; cuDNN once for all rungs."""
     rows = []
-    has_tf32 = capability(cupy.empty(1)) >= (8, 0)
     for layer in LADDER_LAYERS:
         if clock.left < 5:
             not_run.append(f"{layer}, every rung: out of time")
             continue
         problem = Problem(layer)
         for direction in DIRECTIONS:
-            exact = problem.exact(direction)
-            theirs = {tf32: problem.cudnn_times(direction, tf32) for tf32 in {False, has_tf32}}
+            exact, known = problem.exact(direction), {}
             for algorithm in convolution.RUNGS:
                 tf32 = algorithm == "tf32"
-                _try(rows, problem, direction, algorithm, tf32, exact, clock, not_run, theirs)
+                _try(rows, problem, direction, algorithm, tf32, exact, clock, not_run, known)
     return rows
 
 
@@ -163,14 +163,13 @@ def conv_layers(all_lists, tf32, clock, not_run, keep=5) -> list[dict]:
     return rows
 
 
-def _try(rows, problem, direction, algorithm, tf32, exact, clock, not_run, theirs=None):
+def _try(rows, problem, direction, algorithm, tf32, exact, clock, not_run, known=None):
     what = f"{problem.layer} {direction} {algorithm}"
     if clock.left < 5:
         not_run.append(f"{what}: out of time")
         return
     try:
-        cudnn_ms = theirs and theirs.get(tf32)
-        rows.append(problem.time(direction, algorithm, tf32, exact, cudnn_ms))
+        rows.append(problem.time(direction, algorithm, tf32, exact, known))
     except (ValueError, cupy.cuda.memory.OutOfMemoryError, torch.OutOfMemoryError) as problem_met:
         not_run.append(f"{what}: {problem_met}")
     free(problem)

@@ -8,6 +8,8 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
+from minicnn.backends.cuda import convolution, matmul
+
 LARGEST_ERROR = {False: 1e-4, True: 1e-2}  # of a result in float32, and in TF32
 
 
@@ -44,7 +46,8 @@ def wrong(result):
 
 def markdown(head, rows):
     """A table; numbers to the right."""
-    lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
+    lines = [head, ["---", *["--:"] * (len(head) - 1)]]
+    lines += [[*row, *[""] * (len(head) - len(row))] for row in rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
@@ -56,6 +59,7 @@ def matmul_table(result):
         share = f" ({r['cublas_ms'] / r['ms']:.0%})" if r["cublas_ms"] else ""
         by_rung[r["rung"]][r["M"], r["N"], r["K"]] = f"{r['tflops']:.1f}{share}"
     rows = [[rung, *(of.get(size, "") for size in sizes)] for rung, of in by_rung.items()]
+    rows += [[rung, "not in this run"] for rung in matmul.RUNGS if rung not in by_rung]
     return markdown(["rung", *("×".join(map(str, size)) for size in sizes)], rows)
 
 
@@ -68,6 +72,7 @@ def conv_table(result, direction):
         beside = f" ({ratio(r):.2f})" if r["cudnn_ms"] else ""
         by_rung[r["algorithm"]][_layer(r)] = f"{r['ms']:.3g} ms{beside}"
     body = [[rung, *(of.get(name, "") for name in names)] for rung, of in by_rung.items()]
+    body += [[rung, "not in this run"] for rung in convolution.RUNGS if rung not in by_rung]
     return markdown([direction, *names], body)
 
 
@@ -85,7 +90,7 @@ def layers_table(result):
             of_net = [r for r in rows if net in (r["net"], "all")]
             parts = [[r for r in of_net if r["direction"] == d] for d in directions]
             body.append([
-                f"{net}, {kind}", len({_layer(r) for r in of_net}),
+                f"{net}, {kind}", max(map(len, parts)),
                 *(f"{geometric_mean(map(ratio, p)):.2f}" if p else "–" for p in (*parts, of_net)),
                 speed(of_net, result["peak_tflops"][kind.lower()]),
             ])  # fmt: skip

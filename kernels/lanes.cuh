@@ -1,4 +1,4 @@
-// Kernels in which a thread takes LANES neighbouring channels.
+// Kernels in which a thread takes LANES neighbours: channels, as a rule.
 //
 // On a GPU a thread is itself one lane of a warp, whose 32 lanes do the same at once: LANES is 1, and
 // a Lanes is a plain number. A CPU's core has its lanes inside a register: compiled for it with
@@ -91,7 +91,7 @@ __forceinline__ void store_some(float* p, Lanes x, int count)
         }
         int i = 0;
         if (WIDTH > 8 && count >= 8)
-            for (; i < 8; i++) p[i] = x.v[k][i];
+            for (; i < 8; i++) p[i] = x.v[k][i];  // so many make one instruction
         for (; i < count; i++) p[i] = x.v[k][i];
         return;
     }

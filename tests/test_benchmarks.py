@@ -52,7 +52,7 @@ def test_a_net_is_summed_up_by_the_geometric_mean():
     rows = [row(peers=(p, 100.0)) for p in (1.0, 4.0)]  # 0.5 and 2
     rows += [row("alexnet", direction="input gradient", peers=(8.0, 100.0))]  # 4
     table = tables.layers_table(result(layers=rows))
-    assert "| vgg16, fp32 | 1 | 1.00 | – | – | 1.00 | 1.0 (2%) |" in table
+    assert "| vgg16, fp32 | 2 | 1.00 | – | – | 1.00 | 1.0 (2%) |" in table
     assert "| alexnet, fp32 | 1 | – | 4.00 | – | 4.00 | 1.0 (2%) |" in table
     assert "| all, fp32 | 2 | 1.00 | 4.00 | – | 1.59 | 1.0 (2%) |" in table
 

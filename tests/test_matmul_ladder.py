@@ -210,10 +210,11 @@ def test_the_choice_goes_by_dtype_and_alignment(chosen):
 
 
 def test_few_rows_are_chosen_where_both_lie_along_k():
-    x, w = numbers(8, 40), numbers(12, 40, seed=1)
-    assert choose(Matrix.of(x), Matrix.of(w.T), 8, 12, 40) == "few_rows"
-    assert choose(Matrix.of(x), Matrix.of(w.T.copy()), 8, 12, 40) == "tiled"
-    assert choose(Matrix.of(x.T.copy().T), Matrix.of(w.T), 8, 12, 40) == "tiled"
+    x, w = numbers(8, 40), numbers(264, 40, seed=1)
+    assert choose(Matrix.of(x), Matrix.of(w.T), 8, 264, 40) == "few_rows"
+    assert choose(Matrix.of(x), Matrix.of(w.T.copy()), 8, 264, 40) == "tiled"
+    assert choose(Matrix.of(x.T.copy().T), Matrix.of(w.T), 8, 264, 40) == "tiled"
+    assert choose(Matrix.of(x), Matrix.of(w[:260].T), 8, 260, 40) == "tiled"  # too few warps
 
 
 def test_tensor_cores_are_chosen_when_they_may_and_can_be(chosen):

@@ -2,9 +2,11 @@
 // z = bias[n] + sum over k of A[m,k] B[k,n]. bias and add may be null.
 //
 // It is a fully connected layer of a small batch: B holds its weights, 400 MB of them in VGG-16's
-//   first, and each is there for M products. So memory decides, and a weight is read once.
+//   first, and each is there for M products. So memory decides, and a weight is read once. (Where
+//   there are more than ROWS rows, blocks that run together share the columns: then the caches have
+//   what the second one reads.)
 // Threads: WARP threads share the sums of ROWS x OUTPUTS results: each has every WARP-th number of k
-//   (LANES of them at a time), and at the end its part goes from register to register. A block is 4
+//   (LANES neighbours at a time), and at the end its part goes from register to register. A block is 4
 //   such groups. On a CPU WARP is 1, and LANES numbers are a few registers.
 // Reads and writes: for a k, ROWS numbers of A, which the caches hold, and OUTPUTS of B for
 //   ROWS x OUTPUTS products. If B lies along k, neighbours read neighbours.
@@ -48,8 +50,8 @@ matmul(const real* A, const real* B, const real* bias, const real* add, real* C,
        long long b_column, int activation)
 {
     int lane = threadIdx.x % WARP, group = threadIdx.x / WARP;
-    int across = (N - 1) / (GROUPS * OUTPUTS) + 1;
-    int m = blockIdx.x / across * ROWS, n = (blockIdx.x % across * GROUPS + group) * OUTPUTS;
+    int down = (M - 1) / ROWS + 1;
+    int m = blockIdx.x % down * ROWS, n = (blockIdx.x / down * GROUPS + group) * OUTPUTS;
     if (n >= N) return;
 
     // Rows and columns beyond the matrix repeat its last ones, and are not written.

@@ -55,7 +55,8 @@ class InvertedResidual(Module):
         self.around = stride == 1 and in_channels == out_channels
 
     def forward(self, x):
-        return self.layers(x, add=x if self.around else None)
+        y = self.layers(x)
+        return y + x if self.around else y
 
 
 class MNASNet(Module):

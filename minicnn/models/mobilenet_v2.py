@@ -58,7 +58,8 @@ class InvertedResidual(Module):
         self.around = stride == 1 and in_channels == out_channels
 
     def forward(self, x):
-        return self.conv(x, add=x if self.around else None)
+        y = self.conv(x)
+        return x + y if self.around else y
 
 
 class MobileNetV2(Module):

@@ -84,7 +84,9 @@ class ResidualBlock(Module):
 
     def forward(self, x):
         around = x if self.downsample is None else self.downsample(x)
-        return self.residual(x, activation="relu", add=None if self.shortcut is None else around)
+        if self.shortcut is None:
+            return self.residual(x, activation="relu")
+        return self.residual(x, add=around, activation="relu")  # ReLU(F(x) + around)
 
 
 class BasicBlock(ResidualBlock):

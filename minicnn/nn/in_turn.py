@@ -21,6 +21,7 @@ from math import prod
 from minicnn import functional as F
 from minicnn.backends import backend_on, xp
 from minicnn.choices import active_choices
+from minicnn.functional.arguments import as_activation, as_added
 from minicnn.nn.activation import ReLU, ReLU6
 from minicnn.nn.conv import Conv2d
 from minicnn.nn.linear import Linear
@@ -28,7 +29,7 @@ from minicnn.nn.normalization import BatchNorm2d, FrozenBatchNorm2d
 from minicnn.tensor import Tensor, _recorder, is_grad_enabled
 
 ENDINGS = {ReLU: "relu", ReLU6: "relu6", "relu": "relu", "relu6": "relu6"}
-FUNCTIONS = {"relu": F.relu, "relu6": F.relu6}
+FUNCTIONS = {"relu": F.relu, "relu6": F.relu6, "silu": F.silu, "hardswish": F.hardswish}
 APART = ("loops", "numpy", "shapes")  # backends that put nothing together
 
 
@@ -40,14 +41,19 @@ def in_turn(modules, x, activation=None, add=None):
     modules : list of Module
         Each takes what the one before it gave.
     x : Tensor
-    activation : "relu" or "relu6", optional
+    activation : "relu", "relu6", "silu" or "hardswish", optional
     add : Tensor, optional
         Of the shape that comes out.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As the modules do; or if there is no such activation, or `add` has another shape.
     """
     left, together = deque(modules), _together(x)
     if add is not None:
         left.append(Plus(add))
-    if activation is not None:
+    if as_activation("in_turn", activation) is not None:
         left.append(activation)
     while left:
         layer, end = left.popleft(), {}
@@ -69,7 +75,7 @@ class Plus:
         self.add = add
 
     def __call__(self, x):
-        return x + self.add
+        return x + as_added("in_turn", self.add, x, x.shape)
 
 
 def _together(x):

@@ -199,10 +199,7 @@ class Module:
 
 
 class Sequential(Module):
-    """Modules one after the other, named by their place: "0", "1", ...
-
-    Called as seq(x, activation, add) it ends in activation(y + add); see `in_turn`.
-    """
+    """Modules one after the other, named by their place: "0", "1", ..."""
 
     def __init__(self, *modules: Module):
         super().__init__()
@@ -214,10 +211,10 @@ class Sequential(Module):
                 )
             setattr(self, str(k), module)
 
-    def forward(self, x, activation=None, add=None):
+    def forward(self, x):
         from minicnn.nn.in_turn import in_turn  # which knows the layers, and they this file
 
-        return in_turn([module for _, module in self.children()], x, activation, add)
+        return in_turn([module for _, module in self.children()], x)
 
     def __len__(self):
         return sum(1 for _ in self.children())

@@ -140,9 +140,10 @@ assert found[False, 50] < 0.5 < found[True, 50]
 # ## 3 One plus sign
 #
 # He, Zhang, Ren and Sun let the layers learn a *difference*: y = x + f(x). If the best thing to do
-# is nothing, f has to become 0, and weights find 0 easily. The code, with the plus sign in its last
-# line. (Where there is no shortcut, it is a block of a plain net. `downsample` is a 1 × 1
-# convolution for the few blocks whose output has another size than x.)
+# is nothing, f has to become 0, and weights find 0 easily. In the code the plus sign is called
+# `add`: the last layer of f adds it to its result, and then activates that, while the numbers are at
+# hand. (Where there is no shortcut, it is a block of a plain net. `downsample` is a 1 × 1 convolution
+# for the few blocks whose output has another size than x.)
 
 # %%
 print(inspect.getsource(BasicBlock.forward))
@@ -218,7 +219,7 @@ print("ResNet-34's layers with weights, shortcuts aside:", len(counted), "(a tex
 # **The bottleneck.** At 256 channels, two 3 × 3 need 2 · 9 · 256² weights. The bottleneck squeezes
 # to 64 with a 1 × 1, does its 3 × 3 there, and comes back with another 1 × 1. It is Inception's
 # trick. **On paper:** how many weights? (Below, `in_turn` runs a convolution, its batch norm and,
-# if it is named, a ReLU.)
+# if it is named, a ReLU; `end` is the plus sign and the ReLU after it.)
 
 # %%
 for name, block in (("two 3x3", BasicBlock(256, 256)), ("bottleneck", Bottleneck(256, 64))):

@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn.backends import xp
 from minicnn.backends.cuda.epilogue import CODES
-from minicnn.backends.cuda.ladder import MULTIPROCESSORS, busiest
+from minicnn.backends.cuda.ladder import MULTIPROCESSORS, best_cut, busiest
 from minicnn.backends.launch import launch, launch_each
 from minicnn.emulator.signature import address
 
@@ -63,8 +63,6 @@ SMALL = Tile(64, 64, thread_n=4, lanes_m=4, step=16, speed=0.75)
 NARROW = Tile(128, 32, thread_n=4, lanes_m=4, step=16, speed=0.7)
 TILES = (LARGE, TALL, SMALL, NARROW)
 SHORTEST = 256  # pixels that a block of a weight gradient adds up, at least
-START = 64  # pixels' time that such a block takes to begin and to end,
-JOIN = 0.4  # and products' time that a number of its result takes to be written, and joined
 FEW = 264  # blocks of another product, two for each multiprocessor: with fewer, sums are cut
 SHORTEST_PART = 128  # numbers of such a part, at least
 
@@ -187,16 +185,13 @@ def chunk_length(geometry):
 def chunks_of_pixels(rows, columns, times, pixels):
     """Into how many chunks a sum over pixels is cut, for `times` matrices of rows x columns.
 
-    So many that an H100 is busy to the end; but each chunk is a result of its own, which is
-    written and read again.
+    As if the GPU were an H100: a result must not depend on the GPU.
     """
 
-    def time(chunks):
-        tiles = min(tile.time(rows, columns, times * chunks, MULTIPROCESSORS) for tile in TILES)
-        return tiles * (pixels / chunks + START) + JOIN * times * rows * columns * chunks
+    def busy(chunks):
+        return min(tile.time(rows, columns, times * chunks, MULTIPROCESSORS) for tile in TILES)
 
-    most = min(pixels // SHORTEST, 8 * MULTIPROCESSORS)
-    return min(range(1, max(1, most) + 1), key=time)
+    return best_cut(pixels, SHORTEST, times * rows * columns, busy)
 
 
 def add_partials(partial, bias=None, add=None, activation=None):

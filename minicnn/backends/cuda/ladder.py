@@ -17,6 +17,8 @@ from minicnn.paths import kernels_dir
 
 OLDEST = (7, 5)
 EMULATOR = (9, 0)  # it plays every instruction that the kernels use
+START = 64  # terms' time that a part of a sum takes to begin and to end,
+JOIN = 0.4  # and products' time that a number of its result takes to be written, and joined
 MULTIPROCESSORS = 132  # of an H100: where there is no GPU to ask, or rounding must not depend on it
 
 
@@ -51,3 +53,21 @@ def busiest(tiles, threads, processors=MULTIPROCESSORS):
     at_once = 512 // threads
     whole, rest = divmod(-(-tiles // processors), at_once)
     return whole * at_once + math.sqrt(rest * at_once)
+
+
+def best_cut(terms, shortest, results, busy):
+    """Into how many parts of at least `shortest` terms a sum is cut: so many that a GPU is busy.
+
+    Parameters
+    ----------
+    terms, shortest : int
+    results : int
+        Sums that are made; each part is written once for all of them, and read again.
+    busy : callable
+        How long a term takes in so many parts, in products of one multiprocessor.
+    """
+
+    def time(parts):
+        return busy(parts) * (terms / parts + START) + JOIN * results * parts
+
+    return min(range(1, max(1, min(terms // shortest, 8 * MULTIPROCESSORS)) + 1), key=time)

@@ -13,7 +13,7 @@ double_buffered  128 x 128              float32 the next numbers come while thes
 warp_tiles       128 x 128              float32 a warp's threads stand 8 x 4
 warp_tiles_64    64 x 64                float32 the same for small matrices, and for any alignment
 split_k          64 x 64 of a part of k float32 a small result with a long sum, in two passes
-few_rows         4 x 16                 both    up to 8 rows: each number of b read once or twice
+few_rows         4 x 16                 both    up to 8 rows: a warp shares the sums of 4 x 4
 tf32             128 x 128              float32 tensor cores; factors rounded to 10 bits; sm_80
 ================ ====================== ======= ====================================================
 
@@ -36,6 +36,7 @@ from minicnn.backends.algorithm import tf32_allowed
 from minicnn.backends.cuda.epilogue import CODES
 from minicnn.backends.cuda.ladder import (
     MULTIPROCESSORS,
+    best_cut,
     busiest,
     capability,
     named,
@@ -45,8 +46,6 @@ from minicnn.backends.launch import THREADS, launch, launch_each
 from minicnn.emulator.signature import address
 
 SHORTEST = 512  # k of a part of a sum, at least
-START = 64  # k's time that such a part takes to begin and to end,
-JOIN = 0.4  # and products' time that a number of its result takes to be written, and joined
 LARGEST = 2**31 - 257  # rows, columns, k: a tile's end must fit into an int
 BLOCKS = 2**31 - 1  # of a one-dimensional grid
 
@@ -174,21 +173,9 @@ class Grid2d(Rung):
 class SplitK(Rung):
     """Sums over parts of k, and their sums."""
 
-    @lru_cache(maxsize=1024)  # noqa: B019 - rungs live as long as the program
     def parts(self, M, N, K):
-        """Into how many parts k is cut: by shape alone, because it decides how sums are rounded.
-
-        One, where there are two blocks for each of an H100's multiprocessors; else so many that
-        these are busy to the end, but not more, since each part is written, and read again.
-        """
-        blocks = self.blocks(M, N)
-        most = 8 * MULTIPROCESSORS // blocks if 0 < blocks < 2 * MULTIPROCESSORS else 1
-
-        def time(parts):
-            tiles = busiest(blocks * parts, self.block[0]) * self.tile[0] * self.tile[1]
-            return tiles * (K / parts + START) + JOIN * M * N * parts
-
-        return min(range(1, max(1, min(most, K // SHORTEST)) + 1), key=time)
+        """Into how many parts k is cut: by shape alone, because it decides how sums are rounded."""
+        return _parts_of_k(self.blocks(M, N), self.block[0], self.tile, M * N, K)
 
     def run(self, a, b, bias, add, y, K, activation):
         (M, N), lib = y.shape, xp(y)
@@ -201,6 +188,16 @@ class SplitK(Rung):
         launch(self.file, "parts", grid, self.block, args, dtype=y.dtype, defines=defines)
         args = (partial, bias, add, y, y.size, N, parts, CODES[activation])
         launch_each(self.file, "join", y.size, args, dtype=y.dtype)
+
+
+@lru_cache(maxsize=1024)
+def _parts_of_k(blocks, threads, tile, results, K):
+    """1, where there are two blocks for each of an H100's multiprocessors."""
+
+    def busy(parts):
+        return busiest(blocks * parts, threads) * tile[0] * tile[1]
+
+    return 1 if blocks >= 2 * MULTIPROCESSORS else best_cut(K, SHORTEST, results, busy)
 
 
 def _stages(a, b):
@@ -258,7 +255,8 @@ def candidates(M, N, K, dtype) -> tuple[str, ...]:
 
 def choose(a, b, M, N, K) -> str:
     """The rung that "auto" takes: by shape, dtype, layout and capability, never by timing."""
-    if M <= FEW_ROWS and a.column == b.row == 1:  # both lie along k
+    warps = -(-M // 4) * -(-N // 4)
+    if M <= FEW_ROWS and warps >= MULTIPROCESSORS and a.column == b.row == 1:  # both along k
         return "few_rows"
     names = candidates(M, N, K, a.array.dtype)
     return next((name for name in names if RUNGS[name].refusal(a, b, M, N) is None), names[-1])

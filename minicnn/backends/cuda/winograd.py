@@ -115,7 +115,7 @@ def batches(size, N, channels, F):
     or one image's."""
     down, right = across(size, F)
     image = down * right * (F + 2) ** 2 * channels * 4
-    parts = min(N, -(-N * image // WORKSPACE))
+    parts = -(-N // max(1, WORKSPACE // image))
     starts = [N * part // parts for part in range(parts)] + [N]
     return [(start, end - start) for start, end in pairwise(starts)]
 
