@@ -141,9 +141,9 @@ assert found[False, 50] < 0.5 < found[True, 50]
 #
 # He, Zhang, Ren and Sun let the layers learn a *difference*: y = x + f(x). If the best thing to do
 # is nothing, f has to become 0, and weights find 0 easily. In the code the plus sign is called
-# `add`: the last layer of f adds it to its result, and then activates that, while the numbers are at
-# hand. (Where there is no shortcut, it is a block of a plain net. `downsample` is a 1 × 1 convolution
-# for the few blocks whose output has another size than x.)
+# `add`: the last layer of f adds it to its result, and then activates that, while the numbers are
+# at hand. (Where there is no shortcut, it is a block of a plain net. `downsample` is a 1 × 1
+# convolution for the few blocks whose output has another size than x.)
 
 # %%
 print(inspect.getsource(BasicBlock.forward))
