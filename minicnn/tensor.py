@@ -115,16 +115,19 @@ class Function:
         op = drawing(cls, device)()
         op.__dict__.update(settings)
         op.settings = settings
-        track = _grad_enabled.get()
-        op.needs = tuple([track and t is not None and t._requires_grad for t in inputs])
-        op.shapes = tuple([None if t is None else t._data.shape for t in inputs])
-        arrays = [None if t is None else t._data for t in inputs]
+        track, needs, shapes, arrays = _grad_enabled.get(), [], [], []
+        for t in inputs:  # (one loop: three comprehensions take twice the time)
+            array = None if t is None else t._data
+            arrays.append(array)
+            shapes.append(None if t is None else array.shape)
+            needs.append(track and t is not None and t._requires_grad)
+        op.needs, op.shapes = tuple(needs), tuple(shapes)
         choices = active_choices.get() if op.choose is not None else None
         y = op.forward(*arrays) if choices is None else choices.run(op, arrays)
         output = Tensor._wrap(op.lay_out(y))
         if cls.may_alias:
             output._version = inputs[0]._version
-        if any(op.needs):
+        if True in needs:
             op._join(inputs, output)
         else:
             op.saved = ()
@@ -203,6 +206,11 @@ def _owner(value):
 
 def _one_device(cls, inputs):
     """The device all the inputs lie on."""
+    for t in inputs:
+        if t is not None and type(t._data) is not np.ndarray:
+            break
+    else:
+        return "cpu"
     device = None
     for t in inputs:
         if t is None:

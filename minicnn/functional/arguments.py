@@ -117,6 +117,8 @@ def as_count(name, argument, value) -> int:
 
 def as_number(name, argument, value, rule, holds) -> float:
     """`value` as a float for which `holds(value)` is true; `rule` says it in words."""
+    if type(value) is float and holds(value):  # as nearly always
+        return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
         raise TypeError(f"{name}: {argument} expects a number {rule}, but got {value!r}")
     if not holds(value):

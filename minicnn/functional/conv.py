@@ -30,9 +30,10 @@ from minicnn.tensor import Tensor, no_grad
 # ---------------------------------------------------------------------------
 def as_padding(name, padding, kernel, stride, dilation):
     """Padding in any of its forms as ((top, bottom), (left, right))."""
-    if type(padding) is tuple and list(map(type, padding)) == [int, int]:  # as nearly always
-        top, left = as_pair(name, "padding", padding, 0)
-        return (top, top), (left, left)
+    if type(padding) is tuple and len(padding) == 2:
+        top, left = padding
+        if type(top) is type(left) is int and top >= 0 and left >= 0:  # as nearly always
+            return (top, top), (left, left)
     if padding == "valid":
         return (0, 0), (0, 0)
     if padding == "same":
@@ -151,29 +152,31 @@ def conv2d(
                 activation=activation, add=add,
             )  # fmt: skip
     x, w = as_images(name, input), _filters(name, weight)
+    C, (O, channels, *kernel) = x.shape[1], w.shape
     groups = as_count(name, "groups", groups)
     stride = as_pair(name, "stride", stride, 1)
     dilation = as_pair(name, "dilation", dilation, 1)
-    padding = as_padding(name, padding, w.shape[2:], stride, dilation)
-    if x.shape[1] != w.shape[1] * groups:
+    kernel = tuple(kernel)
+    padding = as_padding(name, padding, kernel, stride, dilation)
+    if channels * groups != C:
         product = "weight.shape[1]" if groups == 1 else f"weight.shape[1] * {groups} groups"
         raise ValueError(
-            f"{name}: weight expects {w.shape[1] * groups} input channels ({product}), but input "
-            f"has {x.shape[1]}: {x.shape}"
+            f"{name}: weight expects {channels * groups} input channels ({product}), but input "
+            f"has {C}: {x.shape}"
         )
-    if w.shape[0] % groups:
+    if O % groups:
         raise ValueError(
-            f"{name}: weight has {w.shape[0]} filters (weight.shape[0]), which {groups} groups "
+            f"{name}: weight has {O} filters (weight.shape[0]), which {groups} groups "
             "cannot share equally; use a multiple"
         )
-    b = as_bias(name, bias, w.shape[0])
+    b = as_bias(name, bias, O)
     check_same_dtype(name, x, weight=w, bias=b)
     mode = "constant" if padding_mode == "zeros" else padding_mode
     x, padding = _padded(name, x, padding, mode)
-    size = check_fit(name, x, w.shape[2:], stride, padding, dilation)
-    add = as_added(name, add, x, (x.shape[0], w.shape[0], *size))
+    size = check_fit(name, x, kernel, stride, padding, dilation)
+    add = as_added(name, add, x, (x.shape[0], O, *size))
     activation = as_activation(name, activation)
-    depthwise = groups == x.shape[1] > 1
+    depthwise = groups == C > 1
     operation = DepthwiseConv2d if depthwise else Conv2d
     check_algorithm(name, backend_on(x.device))
     return operation.apply(
