@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minicnn import Tensor, use_algorithm, use_backend
 from minicnn import functional as F
 from minicnn.backends import compiled, fast
 from minicnn.backends.algorithm import KNOWN
-from minicnn.backends.compiled import col2im, direct, linear
+from minicnn.backends.compiled import col2im, direct, direct_weights, linear
 from minicnn.backends.fast import workers
 from minicnn.backends.fast.workers import get_num_threads, set_num_threads
 from minicnn.backends.geometry import Geometry
@@ -113,6 +113,55 @@ def test_direct_convolution(case, G, O, bias, add, activation):
         (N, G * C, *size), (G * O, C, *kernel), (G * O,) if bias else None,
         (N, G * O, *output) if add else None, algorithm="direct",
     )  # fmt: skip
+
+
+@SMALL
+@given(
+    windows(), st.sampled_from([2, 4, 6, 8, 12, 16, 24, 32, 48, 64]), st.sampled_from([8, 16]),
+    st.integers(1, 9),
+)  # fmt: skip
+def test_weight_gradients_of_thin_convolutions(case, O, width, parts):
+    (N, C, *size), kernel, how = case
+    geometry = Geometry.of(
+        (N, C, *size), (O, C, *kernel), how["stride"], how["padding"], (how["dilation"][0], 1), 1
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(direct_weights, "register_floats", lambda: width)
+        direct_weights.shape_of.cache_clear()
+        patch.setattr(direct_weights, "WEIGHTS", parts * geometry.window * O)
+        assume(min(geometry.output) > 0 and direct_weights.shape_of(geometry) is not None)
+        random = np.random.default_rng(0)
+        x = random.standard_normal(geometry.x_shape).astype(np.float32)
+        dz = random.standard_normal(geometry.y_shape).astype(np.float32)
+        found = direct_weights.weight_gradient(x, dz, geometry)
+    direct_weights.shape_of.cache_clear()
+    expected = fast.tiled.weight_gradient(x.astype(np.float64), dz.astype(np.float64), geometry)
+    size = max(1, np.abs(expected).max(), geometry.pixels**0.5)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * size)
+
+
+THIN = {  # N, C, H, O, kernel, stride -> who computes the weight gradient
+    "lenet": ((64, 1, 28, 6, 5, 1), True),
+    "lenet's second": ((64, 6, 14, 16, 5, 1), True),
+    "cifar": ((64, 3, 32, 32, 3, 1), True),
+    "vgg": ((2, 3, 224, 64, 3, 1), True),
+    "googlenet": ((4, 16, 28, 32, 5, 1), True),
+    "resnet stem": ((4, 3, 224, 64, 7, 2), False),
+    "alexnet": ((4, 64, 27, 192, 5, 1), False),
+    "resnet": ((4, 64, 56, 64, 3, 1), False),  # Winograd's
+}
+
+
+@pytest.mark.parametrize("name", THIN)
+def test_where_thin_weight_gradients_are_direct(name, monkeypatch):
+    (N, C, H, O, K, S), expected = THIN[name]
+    monkeypatch.setattr(direct_weights, "register_floats", lambda: 16)
+    direct_weights.shape_of.cache_clear()
+    padding = (K // 2, K // 2)
+    geometry = Geometry.of((N, C, H, H), (O, C, K, K), (S, S), padding, (1, 1), 1)
+    found = compiled.ALGORITHMS.others.choose(geometry, np.dtype(np.float32))
+    assert direct_weights.suits(geometry, found) == expected
+    direct_weights.shape_of.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ pixel's channels; a compiled loop does all steps of a number at once. So where t
 compiler, these operations run the very CUDA kernels that a GPU would, compiled for this CPU
 (`minicnn.emulator.native`): a thread takes as many channels as fit into the CPU's registers. The
 classes are those of `minicnn.backends.cuda`; only how a kernel is launched differs. Convolutions
-with few filters, too, move more than they multiply: see `direct`; so do fully connected layers of
-few rows: see `linear`.
+with few filters, too, move more than they multiply: see `direct` and `direct_weights`; so do fully
+connected layers of few rows: see `linear`.
 
 float64, and arrays without a compiler at hand, run the fast backend's NumPy.
 """

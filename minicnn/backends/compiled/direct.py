@@ -6,26 +6,25 @@ PIXELS neighbours of a row, by a few registers full of filters. Nothing is copie
 once.
 
 The input gradient is a convolution, too (see `tiled`), or col2im where that has less to copy.
-Winograd's is faster, and so is that of a product, where there is no activation to be added; and the
-weight gradient's sums run over all pixels. There it is the algorithm that would be taken otherwise.
+Winograd's is faster, and so is that of a product, where there is no activation to be added. The
+weight gradient's sums run over all pixels: see `direct_weights`.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache, partial
 from math import prod
 
 import numpy as np
 
-from minicnn.backends.compiled import col2im
+from minicnn.backends.compiled import col2im, direct_weights
+from minicnn.backends.compiled.registers import register_floats
 from minicnn.backends.cuda.epilogue import CODES
 from minicnn.backends.fast import banded, convolution, memory, tiled
 from minicnn.backends.fast.ending import Ending
-from minicnn.backends.fast.tiles import crop
+from minicnn.backends.fast.tiles import with_border
 from minicnn.backends.fast.workers import run, share_blocks
 from minicnn.backends.launch import native
-from minicnn.emulator.native import load_native
 
 THREADS = 8  # of a block
 MANY = 2**18  # weights, which several workers arrange
@@ -45,15 +44,6 @@ SHAPES = {
         (4, 6): 1.05,
     },
 }
-
-
-@lru_cache(1)
-def register_floats() -> int:
-    """How many floats a register of this CPU has."""
-    text = '#include "lanes.cuh"\nextern "C" __global__ void floats(int* n) { *n = REGISTER; }'
-    number = np.zeros(1, np.int32)
-    load_native(text, "floats", {"LANES": 8})((1,), (1,), (number,))
-    return int(number[0])
 
 
 @lru_cache(512)
@@ -117,15 +107,6 @@ def side_by_side(w, lanes):
     return columns
 
 
-def with_border(x, geometry):
-    """x with its border of zeros, and the geometry that then has no padding."""
-    (PH, PW), (H, W) = (max(p, 0) for p in geometry.padding), geometry.size
-    wide = memory.empty((len(x), H + 2 * PH, W + 2 * PW, x.shape[3]), x.dtype)
-    crop(x, slice(0, len(x)), -PH, -PW, wide)
-    padding = tuple(min(p, 0) for p in geometry.padding)
-    return wide, replace(geometry, size=wide.shape[1:3], padding=padding)
-
-
 # ---------------------------------------------------------------------------
 # The algorithm, and where it is taken
 # ---------------------------------------------------------------------------
@@ -171,8 +152,11 @@ class Algorithms(convolution.Algorithms):
         return self.others.table[found].input_gradient(dz, w, g)
 
     def weight_gradient(self, x, dz, geometry):
-        """dw (G*O, KH, KW, C), as without `direct`."""
-        return self.others.find("auto", geometry, x.dtype).weight_gradient(x, dz, geometry)
+        """dw (G*O, KH, KW, C): of thin ones see `direct_weights`, else as without `direct`."""
+        found = self.others.choose(geometry, x.dtype)
+        if x.dtype == np.float32 and direct_weights.suits(geometry, found):
+            return direct_weights.weight_gradient(x, dz, geometry)
+        return self.others.table[found].weight_gradient(x, dz, geometry)
 
     def choose(self, geometry, dtype) -> str:
         """The algorithm that "auto" takes."""

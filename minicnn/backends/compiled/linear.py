@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.backends.compiled.direct import register_floats
+from minicnn.backends.compiled.registers import register_floats
 from minicnn.backends.cuda.epilogue import CODES
 from minicnn.backends.cuda.matmul import FEW_ROWS
 from minicnn.backends.fast import linear, memory

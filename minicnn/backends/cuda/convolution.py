@@ -5,7 +5,7 @@ rung            directions                     in a word
 =============== ============================== ===================================================
 naive           forward, both gradients        a thread per result, memory read as it comes
 coalesced       forward, both gradients        neighbouring threads read neighbouring numbers
-direct          forward                        a thread makes 4 neighbours of a row
+direct          forward, weight gradient       a thread makes 4 neighbours of a row
 shared_tile     forward                        a block shares what it reads
 register_tile   forward                        a thread makes 4 x 4 results
 im2col          forward, both gradients        a matrix of windows, and our matrix product
@@ -15,8 +15,8 @@ winograd4       forward, both gradients        3x3, stride 1: 4 times fewer prod
 tf32            forward, both gradients        tensor cores, factors rounded to 10 bits
 =============== ============================== ===================================================
 
-The gradients of direct, shared_tile and register_tile are those of coalesced. All read and write
-channels-last arrays and repeat bit for bit.
+The other gradients of direct, shared_tile and register_tile are those of coalesced. All read and
+write channels-last arrays and repeat bit for bit.
 """
 
 from __future__ import annotations

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from minicnn.backends import xp
 from minicnn.backends.cuda.epilogue import CODES
+from minicnn.backends.cuda.reduction import column_sum
 from minicnn.backends.launch import launch, launch_each
 
 RUNGS = ("naive", "coalesced", "direct", "shared_tile", "register_tile")
-PIXELS = 4  # of a thread of `direct`
+PIXELS = 4  # of a thread of `direct`,
+NUMBERS = 4  # of a window's row in a thread of its weight gradient,
+ENOUGH = 2**17  # of which there are about so many, as far as there are rows to share
 TILES = {"shared_tile": (16, (16, 16)), "register_tile": (64, (256,))}  # side, block
 
 
@@ -49,8 +52,25 @@ def input_gradient(name, dy, w, geometry):
 
 def weight_gradient(name, x, dy, geometry):
     """dw (G*O, KH, KW, C)."""
+    if name == "direct":
+        return _direct_weight_gradient(x, dy, geometry)
     g, name = geometry, "naive" if name == "naive" else "coalesced"
     dw = xp(x).empty(g.w_shape, x.dtype)
     args = (x, dy, dw, g.N, *g.numbers)
     launch_each(f"conv/{name}.cu", f"{name}_weight_gradient", dw.size, args, dtype=x.dtype)
     return dw
+
+
+def _direct_weight_gradient(x, dy, g):
+    whole = g.G == g.dilation[1] == 1  # a window's row is one run of numbers
+    run, runs = (g.kernel[1] * g.C, 1) if whole else (g.C, g.kernel[1])
+    threads = g.G * g.O * -(-run // NUMBERS) * runs * g.kernel[0]  # of a part
+    rows = g.N * g.output[0]
+    rows_of_part = max(1, -(-rows // max(1, ENOUGH // threads)))
+    parts = max(1, -(-rows // rows_of_part))
+    partial = xp(x).empty((parts, g.window * g.G * g.O), x.dtype)
+    args = (x, dy, partial, parts * threads, rows, rows_of_part, *g.numbers)
+    launch_each("conv/direct_weight_gradient.cu", "direct_weight_gradient", parts * threads, args,
+                dtype=x.dtype, defines=(("NUMBERS", NUMBERS),))  # fmt: skip
+    dw = column_sum(partial).reshape(g.window, g.G * g.O)
+    return xp(x).ascontiguousarray(dw.T).reshape(g.w_shape)

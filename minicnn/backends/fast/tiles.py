@@ -5,9 +5,11 @@ Arrays are as they lie in memory: x (N, H, W, C), y (N, OH, OW, O).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
+
+from minicnn.backends.fast import memory
 
 WORTH_SHARING = 2_000_000  # multiply-adds: below, a helper wakes up too late to help
 CHUNK = 2**18  # bytes of an array that is walked through: a good part of a core's L2
@@ -74,3 +76,12 @@ def crop(x, n, top, left, buffer):
     piece[:, h - top : down - top, : k - left] = piece[:, h - top : down - top, right - left :] = 0
     piece[:, h - top : down - top, k - left : right - left] = x[n, h:down, k:right]
     return piece
+
+
+def with_border(x, geometry):
+    """x with its border of zeros, and the geometry that then has no padding."""
+    (PH, PW), (H, W) = (max(p, 0) for p in geometry.padding), geometry.size
+    wide = memory.empty((len(x), H + 2 * PH, W + 2 * PW, x.shape[3]), x.dtype)
+    crop(x, slice(0, len(x)), -PH, -PW, wide)
+    padding = tuple(min(p, 0) for p in geometry.padding)
+    return wide, replace(geometry, size=wide.shape[1:3], padding=padding)
