@@ -90,13 +90,15 @@ def test_an_error_stops_the_other_calls(two_threads):
 
 
 def test_ctrl_c_waits_for_the_helpers(two_threads):
-    started, done = threading.Event(), []
+    started, reached, done = threading.Event(), threading.Event(), []
 
     def call(worker, i):
         if worker == 0:
+            reached.set()
             assert started.wait(20)
             raise KeyboardInterrupt
         started.set()
+        assert reached.wait(20)  # the helper leaves the other piece to the caller
         done.append(i)
 
     with pytest.raises(KeyboardInterrupt):
