@@ -32,7 +32,7 @@ def geometric_mean(numbers):
 def speed(rows, peak):
     """Multiplications and additions of the definition in a second, and their share of the peak."""
     tflops = sum(r["tflops"] * r["ms"] for r in rows) / sum(r["ms"] for r in rows)
-    return f"{tflops:.1f} ({tflops / peak:.0%})"
+    return f"{tflops:.1f} ({tflops / peak:.0%})" if peak else f"{tflops:.1f}"
 
 
 def wrong(result):
@@ -92,7 +92,7 @@ def layers_table(result):
             body.append([
                 f"{net}, {kind}", max(map(len, parts)),
                 *(f"{geometric_mean(map(ratio, p)):.2f}" if p else "–" for p in (*parts, of_net)),
-                speed(of_net, result["peak_tflops"][kind.lower()]),
+                speed(of_net, result["peak_tflops"].get(kind.lower())),
             ])  # fmt: skip
     head = ["net", "layers", *directions, "all", "TFLOP/s (share of cuBLAS's best)"]
     return markdown(head, body)

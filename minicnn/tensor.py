@@ -206,16 +206,11 @@ def _owner(value):
 
 def _one_device(cls, inputs):
     """The device all the inputs lie on."""
-    for t in inputs:
-        if t is not None and type(t._data) is not np.ndarray:
-            break
-    else:
-        return "cpu"
     device = None
     for t in inputs:
         if t is None:
             continue
-        here = t.device
+        here = "cpu" if type(t._data) is np.ndarray else t.device  # (quicker than to ask)
         if device is None:
             device = here
         elif here != device:

@@ -140,6 +140,14 @@ def test_weight_gradients_of_thin_convolutions(case, O, width, parts):
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * size)
 
 
+def test_a_thin_weight_gradient_of_no_images_is_0():
+    geometry = Geometry.of((0, 3, 8, 8), (16, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1)
+    assert direct_weights.shape_of(geometry) is not None
+    x, dz = (np.empty(shape, np.float32) for shape in (geometry.x_shape, geometry.y_shape))
+    dw = direct_weights.weight_gradient(x, dz, geometry)
+    np.testing.assert_array_equal(dw, np.zeros(geometry.w_shape, np.float32))
+
+
 THIN = {  # N, C, H, O, kernel, stride -> who computes the weight gradient
     "lenet": ((64, 1, 28, 6, 5, 1), True),
     "lenet's second": ((64, 6, 14, 16, 5, 1), True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -30,10 +31,9 @@ from minicnn.tensor import Tensor, no_grad
 # ---------------------------------------------------------------------------
 def as_padding(name, padding, kernel, stride, dilation):
     """Padding in any of its forms as ((top, bottom), (left, right))."""
-    if type(padding) is tuple and len(padding) == 2:
-        top, left = padding
-        if type(top) is type(left) is int and top >= 0 and left >= 0:  # as nearly always
-            return (top, top), (left, left)
+    if type(padding) is tuple and list(map(type, padding)) == [int, int]:  # as nearly always
+        top, left = as_pair(name, "padding", padding, 0)
+        return (top, top), (left, left)
     if padding == "valid":
         return (0, 0), (0, 0)
     if padding == "same":
@@ -145,18 +145,11 @@ def conv2d(
     Koltun, 2016.
     """
     name = "conv2d"
-    if algorithm is not None:
-        with use_algorithm(algorithm):
-            return conv2d(
-                input, weight, bias, stride, padding, dilation, groups, padding_mode,
-                activation=activation, add=add,
-            )  # fmt: skip
     x, w = as_images(name, input), _filters(name, weight)
-    C, (O, channels, *kernel) = x.shape[1], w.shape
+    C, (O, channels), kernel = x.shape[1], w.shape[:2], w.shape[2:]
     groups = as_count(name, "groups", groups)
     stride = as_pair(name, "stride", stride, 1)
     dilation = as_pair(name, "dilation", dilation, 1)
-    kernel = tuple(kernel)
     padding = as_padding(name, padding, kernel, stride, dilation)
     if channels * groups != C:
         product = "weight.shape[1]" if groups == 1 else f"weight.shape[1] * {groups} groups"
@@ -178,11 +171,12 @@ def conv2d(
     activation = as_activation(name, activation)
     depthwise = groups == C > 1
     operation = DepthwiseConv2d if depthwise else Conv2d
-    check_algorithm(name, backend_on(x.device))
-    return operation.apply(
-        x, w, b, add, stride=stride, padding=padding, dilation=dilation, groups=groups,
-        activation=activation,
-    )  # fmt: skip
+    with nullcontext() if algorithm is None else use_algorithm(algorithm):
+        check_algorithm(name, backend_on(x.device))
+        return operation.apply(
+            x, w, b, add, stride=stride, padding=padding, dilation=dilation, groups=groups,
+            activation=activation,
+        )  # fmt: skip
 
 
 def partial_conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:

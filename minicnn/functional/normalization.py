@@ -76,8 +76,8 @@ def batch_norm(
             "batch_norm: input expects (N, C), (N, C, L) or (N, C, H, W) with C of 1 or more, "
             f"but has {x.shape}"
         )
-    eps = as_number("batch_norm", "eps", eps, "above 0", _above_0)
-    momentum = as_number("batch_norm", "momentum", momentum, "from 0 to 1", _from_0_to_1)
+    eps = as_number("batch_norm", "eps", eps, "above 0", lambda value: value > 0)
+    momentum = as_number("batch_norm", "momentum", momentum, "from 0 to 1", lambda v: 0 <= v <= 1)
     running = _statistics(x, running_mean, running_var)
     w, b = _per_channel(x, "weight", weight), _per_channel(x, "bias", bias)
     check_same_dtype("batch_norm", x, weight=w, bias=b)
@@ -99,14 +99,6 @@ def batch_norm(
     if training and running is not None:
         _move(running, moments, x.size // x.shape[1], momentum)
     return y
-
-
-def _above_0(value):
-    return value > 0
-
-
-def _from_0_to_1(value):
-    return 0 <= value <= 1
 
 
 def _statistics(x, running_mean, running_var):

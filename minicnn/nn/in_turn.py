@@ -26,10 +26,11 @@ from minicnn.nn.activation import ReLU, ReLU6
 from minicnn.nn.conv import Conv2d
 from minicnn.nn.linear import Linear
 from minicnn.nn.normalization import BatchNorm2d, FrozenBatchNorm2d
+from minicnn.ops.epilogue import ACTIVATIONS
 from minicnn.tensor import Tensor, _recorder, is_grad_enabled
 
 ENDINGS = {ReLU: "relu", ReLU6: "relu6", "relu": "relu", "relu6": "relu6"}
-FUNCTIONS = {"relu": F.relu, "relu6": F.relu6, "silu": F.silu, "hardswish": F.hardswish}
+FUNCTIONS = {name: getattr(F, name) for name in ACTIVATIONS}
 APART = ("loops", "numpy", "shapes")  # backends that put nothing together
 
 

@@ -10,7 +10,7 @@ Where filters are few, J neighbours share a window, as in `banded`, so that they
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -53,29 +53,22 @@ def shape_of(geometry):
 
 def weight_gradient(x, dz, geometry):
     """dw (O, KH, KW, C)."""
-    g, (J, lanes, numbers) = geometry, shape_of(geometry)
-    sums = add_up(x, dz, banded.widened(g, J), lanes, numbers)
-    sums = sums.reshape(g.kernel[0], -1, g.C, J, g.O)
-    dw = memory.empty(g.w_shape, x.dtype)
-    dw[...] = 0
-    for j in range(J):
-        dw += sums[:, banded.columns(g, j), :, j].transpose(3, 0, 1, 2)
-    return dw
+    J, lanes, numbers = shape_of(geometry)
+    return banded.weight_gradient(x, dz, geometry, partial(add_up, lanes, numbers), J)
 
 
-def add_up(x, dz, g, lanes, numbers):
-    """The gradient of g's filters, side by side: (window, O)."""
+def add_up(lanes, numbers, x, dz, g):
+    """The gradient of g's filters: (O, window)."""
     x, dz = np.ascontiguousarray(x), np.ascontiguousarray(dz)
     if max(g.padding) > 0:
         x, g = with_border(x, g)
     rows, weights = g.N * g.output[0], g.window * g.O
-    parts = max(1, min(rows, max(8, min(64, WEIGHTS // weights))))
-    rows_of_part = -(-rows // parts)
-    parts = -(-rows // rows_of_part)
+    rows_of_part = max(1, -(-rows // max(8, min(64, WEIGHTS // weights))))
+    parts = max(1, -(-rows // rows_of_part))
     threads = g.O // lanes * -(-g.kernel[1] * g.C // numbers) * g.kernel[0]  # of a part
-    partial = memory.empty((parts, g.window, g.O), x.dtype)
+    sums = memory.empty((parts, g.window, g.O), x.dtype)
     macros = (("LANES", lanes), ("NUMBERS", numbers))
     kernel = native("conv/direct_weight_gradient.cu", "direct_weight_gradient", macros)
-    args = (x, dz, partial, parts * threads, rows, rows_of_part, *g.numbers)
+    args = (x, dz, sums, parts * threads, rows, rows_of_part, *g.numbers)
     kernel((parts,), (threads,), args, share_blocks, g.pixels * weights // 8)
-    return partial.sum(axis=0)
+    return sums.sum(axis=0).T

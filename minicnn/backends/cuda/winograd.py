@@ -5,11 +5,10 @@ See kernels/conv/winograd.cu. Arrays are as in memory, float32; F is 2 or 4.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from minicnn.backends import xp
 from minicnn.backends.cuda import implicit_gemm
 from minicnn.backends.cuda.epilogue import CODES
+from minicnn.backends.fast.tiles import even
 from minicnn.backends.geometry import Geometry
 from minicnn.backends.launch import launch_each
 
@@ -40,9 +39,9 @@ def weight_gradient(x, dy, geometry, F):
     if g.N == 0:
         return xp(x).zeros(g.w_shape, x.dtype)
     parts = []
-    for n, count in batches(g.output, g.N, g.C + g.O, F):
-        V = image_tiles(x[n : n + count], g.output, g.padding, F)
-        dM = output_gradient_tiles(dy[n : n + count], F)
+    for images in batches(g.output, g.N, g.C + g.O, F):
+        V = image_tiles(x[images], g.output, g.padding, F)
+        dM = output_gradient_tiles(dy[images], F)
         parts.append(implicit_gemm.partial_weight_gradients(V, dM, points(V, g.O, F)))
     partial = parts[0] if len(parts) == 1 else xp(x).concatenate(parts)
     dU = implicit_gemm.add_partials(partial)
@@ -57,10 +56,10 @@ def weight_gradient(x, dy, geometry, F):
 def convolve(x, U, bias, add, y, padding, F, activation=None):
     """Fills y (N, OH, OW, O) from x (N, H, W, C) and transformed filters U (P*P, O, C)."""
     N, *size, O = y.shape
-    for n, count in batches(size, N, x.shape[3] + O, F):
-        V = image_tiles(x[n : n + count], size, padding, F)
+    for images in batches(size, N, x.shape[3] + O, F):
+        V = image_tiles(x[images], size, padding, F)
         M = implicit_gemm.forward(V, U, None, None, points(V, O, F))
-        part, added = y[n : n + count], None if add is None else add[n : n + count]
+        part, added = y[images], None if add is None else add[images]
         tiles = V.shape[2]
         run("winograd_output", F, tiles * O, M, bias, added, part, tiles * O, *_laid_out(O, F),
             O, *size, *across(size, F), CODES[activation])  # fmt: skip
@@ -111,13 +110,10 @@ def across(size, F):
 
 
 def batches(size, N, channels, F):
-    """(first, how many) images at a time, about equally many: V and M are WORKSPACE bytes at most,
-    or one image's."""
+    """The images in equal slices, nearly: V and M are WORKSPACE bytes at most, or one image's."""
     down, right = across(size, F)
     image = down * right * (F + 2) ** 2 * channels * 4
-    parts = -(-N // max(1, WORKSPACE // image))
-    starts = [N * part // parts for part in range(parts)] + [N]
-    return [(start, end - start) for start, end in pairwise(starts)]
+    return even(N, max(1, WORKSPACE // image)) if N else []
 
 
 def run(name, F, elements, *args):

@@ -59,10 +59,10 @@ def input_gradient(dz, w, geometry, correlate_wide=tiled.in_tiles, filters=FILTE
     return dx
 
 
-def weight_gradient(x, dz, geometry):
-    """dw (O, KH, KW, C)."""
-    g, J = geometry, neighbours(geometry)
-    dT = tiled.weight_gradient(x, dz, widened(g, J)).reshape(J, g.O, g.kernel[0], -1, g.C)
+def weight_gradient(x, dz, geometry, gradient_wide=tiled.weight_gradient, J=None):
+    """dw (O, KH, KW, C), of J neighbours at a time."""
+    g, J = geometry, J or neighbours(geometry)
+    dT = gradient_wide(x, dz, widened(g, J)).reshape(J, g.O, g.kernel[0], -1, g.C)
     dw = memory.empty(g.w_shape, x.dtype)
     dw[...] = 0
     for j in range(J):
