@@ -129,8 +129,9 @@ def _run(command, seconds):
 
 
 def gpu_tests(seconds) -> dict:
-    """The tests marked gpu, in a process of their own."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "--maxfail=20"]
+    """The tests marked gpu, in processes of their own: most of their time compiles kernels."""
+    workers = str(min(8, os.cpu_count()))
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-n", workers, "--maxfail=20"]
     code, output = _run(command, seconds)
     lines = output.strip().splitlines()
     end = "stopped: out of time" if code is None else (lines[-1] if lines else "no output")

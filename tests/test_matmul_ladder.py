@@ -214,7 +214,14 @@ def test_few_rows_are_chosen_where_both_lie_along_k():
     assert choose(Matrix.of(x), Matrix.of(w.T), 8, 264, 40) == "few_rows"
     assert choose(Matrix.of(x), Matrix.of(w.T.copy()), 8, 264, 40) == "tiled"
     assert choose(Matrix.of(x.T.copy().T), Matrix.of(w.T), 8, 264, 40) == "tiled"
-    assert choose(Matrix.of(x), Matrix.of(w[:260].T), 8, 260, 40) == "tiled"  # too few warps
+
+
+def test_few_long_sums_are_cut():
+    x, w = numbers(8, 8200), numbers(260, 8200, seed=1)
+    assert choose(Matrix.of(x), Matrix.of(w.T), 8, 260, 8192) == "few_rows"
+    assert choose(Matrix.of(x), Matrix.of(w.T), 8, 260, 8200) == "split_k"
+    x, w = numbers(8, 8200), numbers(264, 8200, seed=1)
+    assert choose(Matrix.of(x), Matrix.of(w.T), 8, 264, 8200) == "few_rows"
 
 
 def test_tensor_cores_are_chosen_when_they_may_and_can_be(chosen):

@@ -40,7 +40,7 @@ def multiply(rows, w, bias, add, y, activation):
     (M, K), N, width = rows.shape, len(w), register_floats()
     at_once = 1 << (min(M, 4) - 1).bit_length()  # 1, 2 or 4 rows
     outputs = min(4, SUMS[width] // at_once)
-    macros = {"WARP": 1, "ROWS": at_once, "OUTPUTS": outputs, "LANES": width}
+    macros = {"THREADS": 1, "ROWS": at_once, "OUTPUTS": outputs, "LANES": width}
     kernel = native("matmul/few_rows.cu", "matmul", tuple(macros.items()))
     blocks = -(-M // at_once) * -(-N // outputs)
     args = (rows, w, bias, add, y, M, N, K, K, 1, 1, K, CODES[activation])

@@ -13,7 +13,7 @@ double_buffered  128 x 128              float32 the next numbers come while thes
 warp_tiles       128 x 128              float32 a warp's threads stand 8 x 4
 warp_tiles_64    64 x 64                float32 the same for small matrices, and for any alignment
 split_k          64 x 64 of a part of k float32 a small result with a long sum, in two passes
-few_rows         4 x 16                 both    up to 8 rows: a warp shares the sums of 4 x 4
+few_rows         4 x 4                  both    up to 8 rows: a block shares the sums
 tf32             128 x 128              float32 tensor cores; factors rounded to 10 bits; sm_80
 ================ ====================== ======= ====================================================
 
@@ -221,7 +221,7 @@ RUNGS = {
     "warp_tiles": Rung("matmul/warp_tiles.cu", (128, 128), (256,), in_fours=True, layouts=True),
     "warp_tiles_64": Rung("matmul/warp_tiles.cu", (64, 64), (128,), defines=_64, layouts=True),
     "split_k": SplitK("matmul/split_k.cu", (64, 64), (128,), layouts=True),
-    "few_rows": Rung("matmul/few_rows.cu", (4, 16), (128,), float64=True),
+    "few_rows": Rung("matmul/few_rows.cu", (4, 4), (128,), float64=True),
     "tf32": Rung(
         "matmul/tf32.cu", (128, 128), (128,), in_fours=True, layouts=True, shared_mem=_stages
     ),
@@ -233,6 +233,7 @@ RUNGS = {
 # ---------------------------------------------------------------------------
 ENOUGH_BLOCKS = 128  # to give every multiprocessor of a large GPU something to do
 FEW_ROWS = 8  # a fully connected layer of a small batch
+LONG = 8192  # sums that are cut, if there are few of them
 NARROW = 32  # a 64 x 64 tile would be less than half full
 SMALL_TILE = 0.75  # the products a second that 64 x 64 tiles are reckoned to make, of 128 x 128's
 
@@ -255,8 +256,8 @@ def candidates(M, N, K, dtype) -> tuple[str, ...]:
 
 def choose(a, b, M, N, K) -> str:
     """The rung that "auto" takes: by shape, dtype, layout and capability, never by timing."""
-    warps = -(-M // 4) * -(-N // 4)
-    if M <= FEW_ROWS and warps >= MULTIPROCESSORS and a.column == b.row == 1:  # both along k
+    enough = K <= LONG or RUNGS["few_rows"].blocks(M, N) >= MULTIPROCESSORS
+    if M <= FEW_ROWS and enough and a.column == b.row == 1:  # both lie along k
         return "few_rows"
     names = candidates(M, N, K, a.array.dtype)
     return next((name for name in names if RUNGS[name].refusal(a, b, M, N) is None), names[-1])
