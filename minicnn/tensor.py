@@ -97,7 +97,7 @@ class Function:
 
     def lay_out(self, array):
         """An output or a gradient, as the tape hands it on: 4-D ones channels-last."""
-        return channels_last(_not_scalar(array))
+        return channels_last(array if type(array) is np.ndarray else _not_scalar(array))
 
     def save(self, *values):
         """Keep these values until `backward`."""
@@ -111,44 +111,42 @@ class Function:
     @classmethod
     def apply(cls, *inputs: Tensor | None, **settings) -> Tensor:
         """Run the operation and, where a gradient is wanted, put it on the tape."""
-        device = _one_device(cls, inputs)
+        device, track = None, _grad_enabled.get()
+        arrays, shapes, needs, parents, versions = [], [], [], [], []
+        for t in inputs:  # (one loop: a comprehension for each takes twice the time)
+            if t is None:
+                arrays.append(None)
+                shapes.append(None)
+                needs.append(False)
+                parents.append(None)
+                continue
+            array = t._data
+            here = "cpu" if type(array) is np.ndarray else t.device  # (quicker than to ask)
+            if here != device is not None:
+                raise _apart(cls, device, here)
+            device = here
+            arrays.append(array)
+            shapes.append(array.shape)
+            needs.append(wanted := track and t._requires_grad)
+            parents.append((t._entry or t) if wanted else None)
+            versions.append((t._version, t._version[0]))
         op = drawing(cls, device)()
         op.__dict__.update(settings)
-        op.settings = settings
-        track, needs, shapes, arrays = _grad_enabled.get(), [], [], []
-        for t in inputs:  # (one loop: three comprehensions take twice the time)
-            array = None if t is None else t._data
-            arrays.append(array)
-            shapes.append(None if t is None else array.shape)
-            needs.append(track and t is not None and t._requires_grad)
-        op.needs, op.shapes = tuple(needs), tuple(shapes)
+        op.settings, op.needs, op.shapes = settings, tuple(needs), tuple(shapes)
         choices = active_choices.get() if op.choose is not None else None
         y = op.forward(*arrays) if choices is None else choices.run(op, arrays)
         output = Tensor._wrap(op.lay_out(y))
         if cls.may_alias:
             output._version = inputs[0]._version
         if True in needs:
-            op._join(inputs, output)
+            versions.append((output._version, output._version[0]))
+            op.number, op.parents, op.versions = next(_creation), tuple(parents), versions
+            output._requires_grad, output._entry = True, op
         else:
             op.saved = ()
         if (recorder := _recorder.get()) is not None:
             recorder.forward(op, inputs, output)
         return output
-
-    def _join(self, inputs, output):
-        """Put this operation on the tape, between its inputs and its output."""
-        self.number = next(_creation)
-        self.parents = tuple(
-            [(t._entry or t) if wanted else None for t, wanted in zip(inputs, self.needs)]
-        )
-        saved = {id(_owner(value)) for value in self.saved}
-        self.versions = [
-            (t._version, t._version[0])
-            for t in (*inputs, output)
-            if t is not None and id(_owner(t._data)) in saved
-        ]
-        output._requires_grad = True
-        output._entry = self
 
     def _check_usable(self):
         """Raise unless `backward` can still give the right gradient."""
@@ -158,7 +156,7 @@ class Function:
                 "walked this tape; run the forward pass again first"
             )
         for cell, version in self.versions:
-            if cell[0] != version:
+            if cell[0] != version and any(_owner(value) is cell[1] for value in self.saved):
                 raise RuntimeError(
                     f"backward: a tensor that {self.name} saved was changed in place afterwards "
                     f"(version {version} when saved, {cell[0]} now); call backward before "
@@ -204,21 +202,13 @@ def _owner(value):
     return value
 
 
-def _one_device(cls, inputs):
-    """The device all the inputs lie on."""
-    device = None
-    for t in inputs:
-        if t is None:
-            continue
-        here = "cpu" if type(t._data) is np.ndarray else t.device  # (quicker than to ask)
-        if device is None:
-            device = here
-        elif here != device:
-            raise ValueError(
-                f"{cls.__name__}: tensors lie on {device} and {here}, but must lie on one device; "
-                f"move one with .to({device!r})"
-            )
-    return device
+def _apart(cls, *devices):
+    """The error of inputs on two devices."""
+    one, other = devices
+    return ValueError(
+        f"{cls.__name__}: tensors lie on {one} and {other}, but must lie on one device; "
+        f"move one with .to({one!r})"
+    )
 
 
 # ---------------------------------------------------------------------------
@@ -271,7 +261,7 @@ class Tensor:
     def __init__(self, data, requires_grad: bool = False):
         self._data = as_array(data)
         self._entry = None
-        self._version = [0]  # a cell, shared by tensors that share memory
+        self._version = [0, None]  # a cell, shared by tensors that share memory: see `assign_`
         self._requires_grad = False
         self.grad = None
         if requires_grad:
@@ -283,7 +273,7 @@ class Tensor:
         t = Tensor.__new__(Tensor)
         t._data = array
         t._entry = None
-        t._version = [0]
+        t._version = [0, None]
         t._requires_grad = False
         t.grad = None
         return t
@@ -430,7 +420,7 @@ class Tensor:
             )
         if values is not self._data:  # a kernel may have written in place
             self._data[...] = to_device(values, self.device)
-        self._version[0] += 1
+        self._version[:] = self._version[0] + 1, _owner(self._data)
         return self
 
     # -- backward -----------------------------------------------------------

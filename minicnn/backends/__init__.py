@@ -144,11 +144,8 @@ def backend_on(device: str | None) -> str:
 
 def drawing(operation: type, device: str | None) -> type:
     """The class that runs `operation` on `device`: the backend's drawing, or the readable one."""
-    backend = backend_on(device)
-    try:
-        return _drawn[backend, operation]
-    except KeyError:
-        return _draw(backend, operation)
+    backend = _backend.get() if device == "cpu" else backend_on(device)
+    return _drawn.get((backend, operation)) or _draw(backend, operation)
 
 
 def _draw(backend, operation):

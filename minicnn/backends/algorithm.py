@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from minicnn.backends import backend_on, device_of
+
 LADDER = (
     "auto", "naive", "coalesced", "direct", "shared_tile", "register_tile", "im2col",
     "implicit_gemm", "winograd2", "winograd4", "tf32",
@@ -60,9 +62,12 @@ def current_algorithm() -> str:
     return _algorithm.get()
 
 
-def check_algorithm(function: str, backend: str) -> None:
-    """Raise ValueError if this backend does not have the algorithm that is asked for."""
+def check_algorithm(function: str, array) -> None:
+    """Raise ValueError if the backend that runs the array lacks the algorithm that is asked for."""
     asked = _algorithm.get()
+    if asked == "auto":
+        return
+    backend = backend_on(device_of(array))
     known = KNOWN.get(backend, (asked,))
     if asked not in known:
         raise ValueError(

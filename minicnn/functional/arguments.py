@@ -34,7 +34,7 @@ def as_pair(name: str, argument: str, value, least: int) -> tuple[int, int]:
 def as_images(name, value) -> Tensor:
     """`value` as a float tensor (N, C, H, W)."""
     x = check_float(name, value)
-    if x.ndim != 4:
+    if x._data.ndim != 4:
         hint = "; add the batch axis with x.reshape(1, *x.shape)" if x.ndim == 3 else ""
         raise ValueError(
             f"{name}: input expects 4 dimensions (N, C, H, W), but has {x.ndim}: {x.shape}{hint}"
@@ -44,9 +44,9 @@ def as_images(name, value) -> Tensor:
 
 def check_same_dtype(name, x, **others):
     """Raise unless the tensors share x's dtype."""
-    dtype = x.dtype
+    dtype = x._data.dtype
     for argument, t in others.items():
-        if t is not None and t.dtype != dtype:
+        if t is not None and t._data.dtype != dtype:
             raise TypeError(
                 f"{name}: input is {dtype} but {argument} is {t.dtype}; they must be equal: "
                 f"convert one with .to(np.{dtype})"
@@ -108,6 +108,8 @@ def check_fit(name, x, kernel, stride, padding, dilation=(1, 1)):
 
 def as_count(name, argument, value) -> int:
     """`value` as an int of at least 1."""
+    if type(value) is int and value >= 1:  # as nearly always
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: {argument} expects an int, but got {value!r}")
     if value < 1:

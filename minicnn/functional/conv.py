@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 
 import numpy as np
 
-from minicnn.backends import backend_on
 from minicnn.backends.algorithm import check_algorithm, use_algorithm
 from minicnn.functional.arguments import (
     as_activation,
@@ -31,7 +29,9 @@ from minicnn.tensor import Tensor, no_grad
 # ---------------------------------------------------------------------------
 def as_padding(name, padding, kernel, stride, dilation):
     """Padding in any of its forms as ((top, bottom), (left, right))."""
-    if type(padding) is tuple and list(map(type, padding)) == [int, int]:  # as nearly always
+    if type(padding) is int and padding >= 0:  # as nearly always
+        return (padding, padding), (padding, padding)
+    if type(padding) is tuple and list(map(type, padding)) == [int, int]:
         top, left = as_pair(name, "padding", padding, 0)
         return (top, top), (left, left)
     if padding == "valid":
@@ -58,23 +58,23 @@ def as_padding(name, padding, kernel, stride, dilation):
 def _filters(name, weight):
     """`weight` as a float tensor of four dimensions, none of size 0."""
     w = check_float(name, weight)
-    if w.ndim != 4 or 0 in w.shape:
+    shape = w._data.shape
+    if len(shape) != 4 or 0 in shape:
         raise ValueError(
-            f"{name}: weight expects 4 dimensions, none of size 0, but has shape {w.shape}"
+            f"{name}: weight expects 4 dimensions, none of size 0, but has shape {shape}"
         )
     return w
 
 
 def _padded(name, x, padding, mode):
-    """x and a symmetrical padding that is left for the convolution itself to add."""
+    """x with its padding around it."""
+    mode = "constant" if mode == "zeros" else mode
     if mode not in MODES:
         raise ValueError(
             f"{name}: padding_mode expects one of {', '.join(MODES)} (or 'zeros'), but got {mode!r}"
         )
     (top, bottom), (left, right) = padding
-    if mode == "constant" and top == bottom and left == right:
-        return x, (top, left)
-    return pad(x, (left, right, top, bottom), mode), (0, 0)
+    return pad(x, (left, right, top, bottom), mode)
 
 
 # ---------------------------------------------------------------------------
@@ -144,9 +144,18 @@ def conv2d(
     for document processing", 2006. Groups: Krizhevsky, Sutskever, Hinton, 2012. Dilation: Yu and
     Koltun, 2016.
     """
+    if algorithm is not None:
+        with use_algorithm(algorithm):
+            return conv2d(
+                input, weight, bias, stride, padding, dilation, groups, padding_mode,
+                activation=activation, add=add,
+            )  # fmt: skip
     name = "conv2d"
     x, w = as_images(name, input), _filters(name, weight)
-    C, (O, channels), kernel = x.shape[1], w.shape[:2], w.shape[2:]
+    (N, C, _, _), (O, channels, KH, KW) = x.shape, w.shape
+    kernel = KH, KW
+    b = as_bias(name, bias, O)
+    check_same_dtype(name, x, weight=w, bias=b)
     groups = as_count(name, "groups", groups)
     stride = as_pair(name, "stride", stride, 1)
     dilation = as_pair(name, "dilation", dilation, 1)
@@ -162,21 +171,22 @@ def conv2d(
             f"{name}: weight has {O} filters (weight.shape[0]), which {groups} groups "
             "cannot share equally; use a multiple"
         )
-    b = as_bias(name, bias, O)
-    check_same_dtype(name, x, weight=w, bias=b)
-    mode = "constant" if padding_mode == "zeros" else padding_mode
-    x, padding = _padded(name, x, padding, mode)
+    (top, bottom), (left, right) = padding
+    if padding_mode == "zeros" and top == bottom and left == right:
+        padding = top, left
+    else:
+        x, padding = _padded(name, x, padding, padding_mode), (0, 0)
     size = check_fit(name, x, kernel, stride, padding, dilation)
-    add = as_added(name, add, x, (x.shape[0], O, *size))
-    activation = as_activation(name, activation)
-    depthwise = groups == C > 1
-    operation = DepthwiseConv2d if depthwise else Conv2d
-    with nullcontext() if algorithm is None else use_algorithm(algorithm):
-        check_algorithm(name, backend_on(x.device))
-        return operation.apply(
-            x, w, b, add, stride=stride, padding=padding, dilation=dilation, groups=groups,
-            activation=activation,
-        )  # fmt: skip
+    if add is not None:
+        add = as_added(name, add, x, (N, O, *size))
+    if activation is not None:
+        activation = as_activation(name, activation)
+    check_algorithm(name, x._data)
+    operation = DepthwiseConv2d if groups == C > 1 else Conv2d
+    return operation.apply(
+        x, w, b, add, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        activation=activation,
+    )  # fmt: skip
 
 
 def partial_conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1) -> Tensor:
@@ -272,7 +282,7 @@ def conv_transpose2d(
         raise ValueError(
             f"{name}: padding {padding} cuts everything off: the output would be {size}; use less"
         )
-    check_algorithm(name, backend_on(x.device))
+    check_algorithm(name, x._data)
     return ConvTranspose2d.apply(
         x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups, size=size
     )

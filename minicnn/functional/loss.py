@@ -85,9 +85,10 @@ def cross_entropy(
         y = SoftTargetCrossEntropy.apply(_rows(x), q if w is None else q * Tensor._wrap(w))
         return _reduced(y, reduction, x, y.size)
     t, kept = _class_numbers(name, target, x, ignore_index)
-    if w is None and kept.all() and reduction == "mean" and smoothing == 0:
+    if w is None and kept is None and reduction == "mean" and smoothing == 0:
         return SoftmaxCrossEntropy.apply(_rows(x), Tensor._wrap(t))
     lib = xp(t)
+    kept = lib.ones(t.shape, bool) if kept is None else kept
     w = lib.ones(K, x.dtype) if w is None else w
     q = (1 - smoothing) * (t[:, None] == lib.arange(K)) + smoothing / K
     q = (q * w * kept[:, None]).astype(x.dtype)
@@ -114,7 +115,8 @@ def nll_loss(input, target, weight=None, *, ignore_index=-100, reduction="mean")
     x = _scores("nll_loss", input, reduction)
     w = _class_weights("nll_loss", weight, x)
     t, kept = _class_numbers("nll_loss", _as_tensor(target, x), x, ignore_index)
-    share = kept.astype(x.dtype) if w is None else w[t] * kept
+    share = xp(t).ones(t.shape, x.dtype) if w is None else w[t]
+    share = share if kept is None else share * kept
     y = NegativeLogLikelihood.apply(_rows(x), Tensor._wrap(t), Tensor._wrap(share))
     return _reduced(y, reduction, x, float(share.sum(dtype=np.float64)))
 
@@ -276,7 +278,10 @@ def _ignored(name, ignore_index):
 
 
 def _class_numbers(name, target, x, ignore_index):
-    """(classes int64, whether a row is kept), both (R,) on x's device; 0 for what is ignored."""
+    """(classes int64, whether a row is kept), both (R,) on x's device; 0 for what is ignored.
+
+    The second is None where all rows are kept.
+    """
     if target.dtype.kind not in "iu":
         raise TypeError(
             f"{name}: target expects integer class numbers, but is {target.dtype}; "
@@ -290,15 +295,22 @@ def _class_numbers(name, target, x, ignore_index):
         )
     t = to_device(target._data, x.device).reshape(-1).astype(np.int64, copy=False)
     ignored = None if ignore_index is None else _ignored(name, ignore_index)
-    kept = xp(t).ones(t.shape, bool) if ignored is None else t != ignored
-    K, t = _classes(x), xp(t).where(kept, t, 0)
-    low, high = (int(t.min()), int(t.max())) if t.size else (0, 0)
+    (low, high), K, kept = _range(t), _classes(x), None
+    if ignored is not None and low <= ignored <= high:
+        kept = t != ignored
+        t = xp(t).where(kept, t, 0)
+        low, high = _range(t)
     if low < 0 or high >= K:
         raise ValueError(
             f"{name}: target expects classes 0 to {K - 1} (input.shape[{min(x.ndim - 1, 1)}] - 1), "
             f"but holds {low if low < 0 else high}"
         )
     return t, kept
+
+
+def _range(t):
+    """The least and the largest of the class numbers."""
+    return (int(t.min()), int(t.max())) if t.size else (0, 0)
 
 
 def _class_weights(name, weight, x):

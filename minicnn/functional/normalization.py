@@ -76,60 +76,66 @@ def batch_norm(
             "batch_norm: input expects (N, C), (N, C, L) or (N, C, H, W) with C of 1 or more, "
             f"but has {x.shape}"
         )
-    eps = as_number("batch_norm", "eps", eps, "above 0", lambda value: value > 0)
-    momentum = as_number("batch_norm", "momentum", momentum, "from 0 to 1", lambda v: 0 <= v <= 1)
-    running = _statistics(x, running_mean, running_var)
-    w, b = _per_channel(x, "weight", weight), _per_channel(x, "bias", bias)
-    check_same_dtype("batch_norm", x, weight=w, bias=b)
+    eps = as_number("batch_norm", "eps", eps, "above 0", _is_positive)
+    momentum = as_number("batch_norm", "momentum", momentum, "from 0 to 1", _is_share)
+    C = x.shape[1]
+    mean = _per_channel(C, "running_mean", running_mean)
+    var = _per_channel(C, "running_var", running_var)
+    w, b = _per_channel(C, "weight", weight), _per_channel(C, "bias", bias)
+    check_same_dtype("batch_norm", x, running_mean=mean, running_var=var, weight=w, bias=b)
+    _check_statistics(mean, var, training)
     add = as_added("batch_norm", add, x, x.shape)
     activation = as_activation("batch_norm", activation)
     if training:
         moments = _batch_moments(x)
-    elif running is None:
-        raise ValueError(
-            "batch_norm: evaluation needs running_mean and running_var, but got None; pass them, "
-            "or training=True to use the batch's own"
-        )
     else:
-        both = xp(x._data).concatenate([t._data for t in running])  # (quicker than stack)
-        moments = Tensor._wrap(both.reshape(2, -1))
+        both = xp(x._data).concatenate((mean._data, var._data))  # (quicker than stack)
+        moments = Tensor._wrap(both.reshape(2, C))
     y = BatchNorm.apply(
         x, moments, w, b, add, training=bool(training), eps=eps, activation=activation
     )
-    if training and running is not None:
-        _move(running, moments, x.size // x.shape[1], momentum)
+    if training and mean is not None:
+        _move((mean, var), moments, x.size // C, momentum)
     return y
 
 
-def _statistics(x, running_mean, running_var):
-    """(mean, var) as tensors, None if both are left out."""
-    if running_mean is None and running_var is None:
-        return None
-    if running_mean is None or running_var is None:
+def _is_positive(number):
+    return number > 0
+
+
+def _is_share(number):
+    return 0 <= number <= 1
+
+
+def _check_statistics(mean, var, training):
+    """Raise unless both are there, or are left out in training; and are constants."""
+    if mean is None and var is None:
+        if not training:
+            raise ValueError(
+                "batch_norm: evaluation needs running_mean and running_var, but got None; pass "
+                "them, or training=True to use the batch's own"
+            )
+    elif mean is None or var is None:
         raise ValueError(
             "batch_norm: running_mean and running_var go together, but one is None; pass both "
             "or neither"
         )
-    mean = _per_channel(x, "running_mean", running_mean)
-    var = _per_channel(x, "running_var", running_var)
-    check_same_dtype("batch_norm", x, running_mean=mean, running_var=var)
-    for argument, t in (("running_mean", mean), ("running_var", var)):
-        if t.requires_grad:
-            raise ValueError(
-                f"batch_norm: {argument} is a statistic and gets no gradient, but has "
-                "requires_grad=True; pass its .detach()"
-            )
-    return mean, var
+    elif mean._requires_grad or var._requires_grad:
+        argument = "running_mean" if mean._requires_grad else "running_var"
+        raise ValueError(
+            f"batch_norm: {argument} is a statistic and gets no gradient, but has "
+            "requires_grad=True; pass its .detach()"
+        )
 
 
-def _per_channel(x, argument, value):
+def _per_channel(channels, argument, value):
     """`value` as a float tensor (C,), or None."""
     if value is None:
         return None
     t = check_float("batch_norm", value)
-    if t.shape != (x.shape[1],):
+    if t._data.shape != (channels,):
         raise ValueError(
-            f"batch_norm: {argument} expects shape ({x.shape[1]},), one number per channel "
+            f"batch_norm: {argument} expects shape ({channels},), one number per channel "
             f"(input.shape[1]), but has {t.shape}"
         )
     return t

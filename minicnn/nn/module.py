@@ -177,7 +177,8 @@ class Module:
                 raise TypeError(f"to: parameters must be float32 or float64, but got {target!r}")
         for t, m in zip(own, moved):
             if t.dtype in FLOATS or m.dtype == t.dtype:
-                t._data, t.grad, t._version = channels_last(m._data), None, [t._version[0] + 1]
+                t._data, t.grad = channels_last(m._data), None
+                t._version = [t._version[0] + 1, None]
         return self
 
     def zero_grad(self) -> None:

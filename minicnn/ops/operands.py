@@ -87,7 +87,7 @@ def check_float(name: str, x: Tensor) -> Tensor:
     """Raise unless x is float32 or float64."""
     if not isinstance(x, Tensor):
         x = Tensor(x)
-    if x.dtype not in FLOATS:
+    if x._data.dtype not in FLOATS:
         raise TypeError(
             f"{name}: expects a float32 or float64 tensor, but got {x.dtype}; "
             "convert it with .to(np.float32)"
