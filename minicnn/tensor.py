@@ -122,8 +122,11 @@ class Function:
                 continue
             array = t._data
             here = "cpu" if type(array) is np.ndarray else t.device  # (quicker than to ask)
-            if here != device is not None:
-                raise _apart(cls, device, here)
+            if device is not None and here != device:
+                raise ValueError(
+                    f"{cls.__name__}: tensors lie on {device} and {here}, but must lie on one "
+                    f"device; move one with .to({device!r})"
+                )
             device = here
             arrays.append(array)
             shapes.append(array.shape)
@@ -202,15 +205,6 @@ def _owner(value):
     return value
 
 
-def _apart(cls, *devices):
-    """The error of inputs on two devices."""
-    one, other = devices
-    return ValueError(
-        f"{cls.__name__}: tensors lie on {one} and {other}, but must lie on one device; "
-        f"move one with .to({one!r})"
-    )
-
-
 # ---------------------------------------------------------------------------
 # Tensor
 # ---------------------------------------------------------------------------
@@ -261,7 +255,8 @@ class Tensor:
     def __init__(self, data, requires_grad: bool = False):
         self._data = as_array(data)
         self._entry = None
-        self._version = [0, None]  # a cell, shared by tensors that share memory: see `assign_`
+        # How often the memory was changed, and, if it was, its owner: tensors that share it share this.
+        self._version = [0, None]
         self._requires_grad = False
         self.grad = None
         if requires_grad:
