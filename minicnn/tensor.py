@@ -255,7 +255,7 @@ class Tensor:
     def __init__(self, data, requires_grad: bool = False):
         self._data = as_array(data)
         self._entry = None
-        # How often the memory was changed, and, if it was, its owner: tensors that share it share this.
+        # How often the memory was changed, and then its owner; shared by all that lie in it.
         self._version = [0, None]
         self._requires_grad = False
         self.grad = None
