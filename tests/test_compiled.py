@@ -128,11 +128,11 @@ def test_weight_gradients_of_thin_convolutions(case, O, width, parts):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(direct_weights, "register_floats", lambda: width)
         direct_weights.shape_of.cache_clear()
-        patch.setattr(direct_weights, "WEIGHTS", parts * geometry.window * O)
         assume(min(geometry.output) > 0 and direct_weights.shape_of(geometry) is not None)
         random = np.random.default_rng(0)
         x = random.standard_normal(geometry.x_shape).astype(np.float32)
         dz = random.standard_normal(geometry.y_shape).astype(np.float32)
+        patch.setattr(direct_weights, "CACHED", (x.nbytes + dz.nbytes) // parts)
         found = direct_weights.weight_gradient(x, dz, geometry)
     direct_weights.shape_of.cache_clear()
     expected = fast.tiled.weight_gradient(x.astype(np.float64), dz.astype(np.float64), geometry)
@@ -148,27 +148,32 @@ def test_a_thin_weight_gradient_of_no_images_is_0():
     np.testing.assert_array_equal(dw, np.zeros(geometry.w_shape, np.float32))
 
 
-THIN = {  # N, C, H, O, kernel, stride -> who computes the weight gradient
-    "lenet": ((64, 1, 28, 6, 5, 1), True),
-    "lenet's second": ((64, 6, 14, 16, 5, 1), True),
-    "cifar": ((64, 3, 32, 32, 3, 1), True),
-    "vgg": ((2, 3, 224, 64, 3, 1), True),
-    "googlenet": ((4, 16, 28, 32, 5, 1), True),
-    "resnet stem": ((4, 3, 224, 64, 7, 2), False),
-    "alexnet": ((4, 64, 27, 192, 5, 1), False),
-    "resnet": ((4, 64, 56, 64, 3, 1), False),  # Winograd's
+THIN = {  # N, C, H, O, kernel, stride -> by floats of a register, whether its dw is direct
+    "lenet": ((64, 1, 28, 6, 5, 1), {8: False, 16: True}),
+    "lenet's second": ((64, 6, 14, 16, 5, 1), {8: True, 16: True}),
+    "cifar": ((64, 3, 32, 32, 3, 1), {8: True, 16: True}),
+    "vgg": ((2, 3, 224, 64, 3, 1), {8: True, 16: True}),
+    "googlenet": ((4, 32, 28, 96, 5, 1), {8: True, 16: True}),
+    "googlenet's last": ((4, 192, 7, 384, 3, 1), {8: False, 16: True}),
+    "resnet stem": ((4, 3, 224, 64, 7, 2), {8: True, 16: True}),
+    "resnet": ((4, 64, 56, 64, 3, 1), {8: False, 16: False}),  # Winograd's
+    "resnet's last": ((4, 512, 7, 512, 3, 1), {8: False, 16: False}),
+    "stride 2": ((4, 128, 28, 256, 3, 2), {8: False, 16: False}),
+    "mobilenet": ((4, 144, 28, 32, 1, 1), {8: False, 16: True}),
+    "8 filters at a time": ((4, 120, 28, 248, 5, 1), {8: False, 16: False}),
 }
 
 
+@pytest.mark.parametrize("width", [8, 16])
 @pytest.mark.parametrize("name", THIN)
-def test_where_thin_weight_gradients_are_direct(name, monkeypatch):
+def test_where_thin_weight_gradients_are_direct(name, width, monkeypatch):
     (N, C, H, O, K, S), expected = THIN[name]
-    monkeypatch.setattr(direct_weights, "register_floats", lambda: 16)
+    monkeypatch.setattr(direct_weights, "register_floats", lambda: width)
     direct_weights.shape_of.cache_clear()
     padding = (K // 2, K // 2)
     geometry = Geometry.of((N, C, H, H), (O, C, K, K), (S, S), padding, (1, 1), 1)
     found = compiled.ALGORITHMS.others.choose(geometry, np.dtype(np.float32))
-    assert direct_weights.suits(geometry, found) == expected
+    assert direct_weights.suits(geometry, found) == expected[width]
     direct_weights.shape_of.cache_clear()
 
 

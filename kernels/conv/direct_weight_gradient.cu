@@ -1,7 +1,7 @@
 // Convolution, weight gradient: a thread adds up NUMBERS neighbours of a window's row, for LANES
 // filters, over a part of the rows of the output.
 //
-// dw of a part, partial[part][u,v,c][g,o], is the sum over its rows (n,i) and all j of
+// dw of a part, partial[part][g,o][u,v,c], is the sum over its rows (n,i) and all j of
 //   x[n, i*SH + u*DH - PH, j*SW + v*DW - PW, g,c] dz[n,i,j,g,o]. Parts are added up afterwards, always
 //   in the same order.
 // Threads: neighbours differ in the filter, as numbers lie in memory; then in the numbers of the
@@ -39,34 +39,45 @@ direct_weight_gradient(const real* x, const real* dz, real* partial, long long t
     index /= blocks;
     int v = index % runs, u = index / runs % KH;
     long long part = index / runs / KH, pitch = (long long)G * C;
+    bool full = there == LANES && (whole || left == NUMBERS);
 
     Lanes sums[NUMBERS];
     #pragma unroll
     for (int k = 0; k < NUMBERS; k++) sums[k] = 0;
-    long long last = min((part + 1) * rows_of_part, rows);
-    for (long long row = part * rows_of_part; row < last; row++) {
-        int h = (int)(row % OH) * SH + u * DH - PH;
+    long long row = part * rows_of_part, last = min(row + rows_of_part, rows), n = row / OH;
+    for (int i = (int)(row % OH); row < last; row++, i++) {
+        if (i == OH) i = 0, n++;
+        int h = i * SH + u * DH - PH;
         if (h < 0 || h >= H) continue;
-        const real* line = x + ((row / OH) * H + h) * W * pitch + g * C;
+        const real* line = x + (n * H + h) * W * pitch + g * C;
         const real* slopes = dz + row * OW * G * O + g * O + f;
-        for (int j = 0; j < OW; j++, slopes += G * O) {
-            int w = j * SW + v * DW - PW;
-            if (!whole && (w < 0 || w >= W)) continue;
-            long long at = whole ? (long long)w * C + q : q, end = whole ? (long long)W * C : C;
-            const real* from = line + w * pitch + q;
-            Lanes slope = load_some(slopes, there);
-            if (left == NUMBERS && at >= 0 && at + NUMBERS <= end) {
+        long long at = (v * DW - PW) * pitch + q;  // where this run begins
+        for (int j = 0; j < OW;) {
+            // Where all numbers lie inside (those beyond the window's row are not written), and
+            // where some do not.
+            for (; j < OW && full && at >= 0 && at + NUMBERS <= W * pitch; j++) {
+                Lanes slope = load_lanes(slopes);
                 #pragma unroll
-                for (int k = 0; k < NUMBERS; k++) sums[k] += from[k] * slope;
-            } else {
+                for (int k = 0; k < NUMBERS; k++) sums[k] += line[at + k] * slope;
+                at += SW * pitch, slopes += G * O;
+            }
+            for (; j < OW && !(full && at >= 0 && at + NUMBERS <= W * pitch); j++) {
+                Lanes slope = load_some(slopes, there);
                 #pragma unroll
                 for (int k = 0; k < NUMBERS; k++)
-                    if (k < left && at + k >= 0 && at + k < end) sums[k] += from[k] * slope;
+                    if (k < left && at + k >= 0 && at + k < W * pitch)
+                        sums[k] += line[at + k] * slope;
+                at += SW * pitch, slopes += G * O;
             }
         }
     }
-    real* to = partial + (((part * KH + u) * KW + v) * C + q) * G * O + g * O + f;
+    real results[NUMBERS][LANES];  // a filter's numbers lie side by side in dw, not the filters
     #pragma unroll
-    for (int k = 0; k < NUMBERS; k++)
-        if (k < left) store_some(to + (long long)k * G * O, sums[k], there);
+    for (int k = 0; k < NUMBERS; k++) store_lanes(results[k], sums[k]);
+    for (int lane = 0; lane < LANES && lane < there; lane++) {
+        real* to = partial + (((part * G * O + g * O + f + lane) * KH + u) * KW + v) * C + q;
+        #pragma unroll
+        for (int k = 0; k < NUMBERS; k++)
+            if (k < left) to[k] = results[k][lane];
+    }
 }

@@ -68,9 +68,8 @@ def _direct_weight_gradient(x, dy, g):
     rows = g.N * g.output[0]
     rows_of_part = max(1, -(-rows // max(1, ENOUGH // threads)))
     parts = max(1, -(-rows // rows_of_part))
-    partial = xp(x).empty((parts, g.window * g.G * g.O), x.dtype)
+    partial = xp(x).empty((parts, g.G * g.O * g.window), x.dtype)
     args = (x, dy, partial, parts * threads, rows, rows_of_part, *g.numbers)
     launch_each("conv/direct_weight_gradient.cu", "direct_weight_gradient", parts * threads, args,
                 dtype=x.dtype, defines=(("NUMBERS", NUMBERS),))  # fmt: skip
-    dw = column_sum(partial).reshape(g.window, g.G * g.O)
-    return xp(x).ascontiguousarray(dw.T).reshape(g.w_shape)
+    return column_sum(partial).reshape(g.w_shape)
