@@ -29,11 +29,12 @@ from minicnn.backends.launch import native
 THREADS = 8  # of a block
 MANY = 2**18  # weights, which several workers arrange
 PRODUCTS = 8  # take as long as a number that is read and written
-THIN = 8  # channels, below which the image gets its border, so that windows have long rows
+THIN = 8  # channels, below which an image gets its border, so that windows have long rows,
+NARROW = 4  # if a row has fewer threads than this
 CACHED = 2**18  # bytes of filters, more of which are used one after the other
 # By floats of a register:
 LARGE = {8: 2**19, 16: 2**22}  # weights, of which caches hold too little: BLAS is better at those,
-PRODUCT = {8: 2**14, 16: 2**17}  # and at 1x1 filters of more than so many
+PRODUCT = {8: 2**14, 16: 2**18}  # and at 1x1 filters of more than so many
 WINOGRAD = {8: 0.9, 16: 1.3}  # a multiply-add of Winograd's takes so many times as long
 # (registers of filters, pixels): a sum for each pair, and what is multiplied, fit into a CPU's
 # registers. What they cost: the fewer filters, the more often a pixel is read.
@@ -67,9 +68,9 @@ def correlate(x, w, y, geometry, end=None):
         return
     g, end = geometry, Ending() if end is None else end
     x = np.ascontiguousarray(x)
-    if g.C < THIN and max(g.padding) > 0:
-        x, g = with_border(x, g)
     _, lanes, pixels = shape_of(g.O, g.output[1], register_floats())
+    if g.C < THIN and max(g.padding) > 0 and g.output[1] < NARROW * pixels:
+        x, g = with_border(x, g)
     columns = side_by_side(w, lanes)
     out = y if y.flags.c_contiguous else memory.empty(g.y_shape, x.dtype)
     add = None if end.add is None else np.ascontiguousarray(end.add)
