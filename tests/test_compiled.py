@@ -72,15 +72,22 @@ def windows(draw):
 
 
 @SMALL
-@given(windows(), st.integers(1, 2), st.booleans(), st.sampled_from([None, "relu", "relu6"]))
-def test_depthwise_convolution(case, M, bias, activation):
+@given(
+    windows(), st.integers(1, 2), st.integers(0, 14), st.integers(0, 3),
+    st.sampled_from([0, 16, 48]), st.booleans(), st.sampled_from([None, "relu", "relu6"]),
+)  # fmt: skip
+@pytest.mark.parametrize("width", [8, 16])
+def test_depthwise_convolution(width, case, M, wider, more, channels, bias, activation):
+    """Rows longer than a thread's pixels, padding wider than the kernel, registers of all sizes."""
     (N, C, H, W), kernel, how = case
-    if C == 1:
-        C = 5  # one group is an ordinary convolution
-    agree(
-        lambda x, w, b: F.conv2d(x, w, b, groups=C, activation=activation, **how),
-        (N, C, H, W), (C * M, 1, *kernel), (C * M,) if bias else None,
-    )  # fmt: skip
+    C = channels or max(2, C)  # one group is an ordinary convolution
+    how["padding"] = tuple(p + more for p in how["padding"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "register_floats", lambda: width)
+        agree(
+            lambda x, w, b: F.conv2d(x, w, b, groups=C, activation=activation, **how),
+            (N, C, H, W + wider), (C * M, 1, *kernel), (C * M,) if bias else None,
+        )  # fmt: skip
 
 
 @SMALL

@@ -4,9 +4,9 @@
 // forward: y = activation(z + add), where
 //   z[n,i,j,o] = b[o] + sum over (u,v) of x[n, i*SH+u*DH-PH, j*SW+v*DW-PW, c] w[u,v,o]
 //   and b and add may be null.
-//   Threads: one per LANES outputs; neighbours differ in o, so they read neighbouring channels.
-//   KH*KW products are too few to pay for shared memory: at most 2 KH*KW + 2 numbers read, one
-//   written.
+//   Threads: one per LANES outputs of PIXELS neighbours in a row; neighbours differ in o, so they
+//   read neighbouring channels. KH*KW products are too few to pay for shared memory: for an output
+//   KH*KW numbers of x are read, KH*KW / PIXELS weights, and one is written. On a GPU PIXELS is 1.
 // input gradient: dx[n,h,w,c] = sum of dy[n,i,j,o] w[u,v,o] over the windows that saw (h,w).
 //   Threads: one per LANES inputs, gathering: no atomics, the same bits each run.
 // weight gradient: dw[u,v,o] = sum over (n,i,j) of x[..] dy[n,i,j,o], in two passes, each in a fixed
@@ -14,9 +14,13 @@
 //   LANES weights of each: a number of dy is read once for them. Neighbours differ in o, so they read
 //   neighbouring numbers. join: a thread per weight adds up the parts.
 // LANES is 1 unless M is 1.
+#define WIDEST REGISTER
 #include "epilogue.cuh"
 
 #define CELLS 3
+#ifndef PIXELS
+#define PIXELS 1
+#endif
 
 // a / b, where b divides a and the quotient is in 0 ... size - 1; else -1.
 __device__ __forceinline__ int place_in(int a, int b, int size)
@@ -31,24 +35,32 @@ depthwise_forward(const real* x, const real* w, const real* b, const real* add, 
                   long long elements, int M, int C, int H, int W, int OH, int OW, int KH, int KW,
                   int SH, int SW, int PH, int PW, int DH, int DW, int activation)
 {
-    long long index = thread_index() * LANES;
-    if (index >= elements) return;
-    Place out = place_of(index / LANES, OH, OW, C * M / LANES);
-    int o = out.c * LANES;
+    if (thread_index() * LANES >= elements) return;
+    Place out = place_of(thread_index(), OH, (OW + PIXELS - 1) / PIXELS, C * M / LANES);
+    int o = out.c * LANES, j = out.w * PIXELS;
 
-    Lanes total = b ? load_lanes(b + o) : Lanes(0);
+    Lanes totals[PIXELS];
+    #pragma unroll
+    for (int p = 0; p < PIXELS; p++) totals[p] = b ? load_lanes(b + o) : Lanes(0);
     for (int u = 0; u < KH; u++) {
         int h = out.h * SH + u * DH - PH;
         if (h < 0 || h >= H) continue;
         const real* row = x + (out.n * H + h) * W * C + (LANES > 1 ? o : o / M);
         const real* weights = w + u * KW * C * M + o;
         for (int v = 0; v < KW; v++) {
-            int k = out.w * SW + v * DW - PW;
-            if (k >= 0 && k < W)
-                total += load_lanes(row + (long long)k * C) * load_lanes(weights + v * C * M);
+            int k = j * SW + v * DW - PW;  // of the first pixel
+            bool all_inside = k >= 0 && k + (PIXELS - 1) * SW < W;
+            Lanes weight = load_lanes(weights + v * C * M);
+            const real* from = row + (long long)k * C;
+            #pragma unroll
+            for (int p = 0; p < PIXELS; p++, k += SW, from += SW * C)
+                if (all_inside || (k >= 0 && k < W)) totals[p] += load_lanes(from) * weight;
         }
     }
-    store_lanes(y + index, finished(total, add, index, activation));
+    long long place = ((out.n * OH + out.h) * OW + j) * C * M + o;
+    #pragma unroll
+    for (int p = 0; p < PIXELS; p++, place += C * M)
+        if (j + p < OW) store_lanes(y + place, finished(totals[p], add, place, activation));
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -97,14 +109,21 @@ depthwise_weight_gradient_parts(const real* x, const real* dy, real* parts, long
         if (h < 0 || h >= H) continue;
         const real* row = x + (r / OH * H + h) * W * C + (LANES > 1 ? o : o / M);
         const real* gradients = dy + r * OW * C * M + o;
-        for (int j = 0; j < OW; j++) {
-            int w = j * SW + v * DW - PW;  // of the first cell
-            bool all_inside = w >= 0 && w + (CELLS - 1) * DW < W;
-            Lanes dz = load_lanes(gradients + (long long)j * C * M);
-            #pragma unroll
-            for (int k = 0; k < CELLS; k++, w += DW)
-                if (all_inside || (w >= 0 && w < W))
-                    total[k] += load_lanes(row + (long long)w * C) * dz;
+        int w = v * DW - PW, reach = (CELLS - 1) * DW;  // of the first cell; of all
+        for (int j = 0; j < OW;) {  // where all cells are inside the image, and where some are not
+            for (; j < OW && w >= 0 && w + reach < W; j++, w += SW) {
+                Lanes dz = load_lanes(gradients + (long long)j * C * M);
+                #pragma unroll
+                for (int k = 0; k < CELLS; k++)
+                    total[k] += load_lanes(row + (long long)(w + k * DW) * C) * dz;
+            }
+            for (; j < OW && (w < 0 || w + reach >= W); j++, w += SW) {
+                Lanes dz = load_lanes(gradients + (long long)j * C * M);
+                #pragma unroll
+                for (int k = 0; k < CELLS; k++)
+                    if (w + k * DW >= 0 && w + k * DW < W)
+                        total[k] += load_lanes(row + (long long)(w + k * DW) * C) * dz;
+            }
         }
     }
     real* part = parts + ((at.n * KH + u) * KW + v) * C * M + o;

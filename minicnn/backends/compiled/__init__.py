@@ -21,15 +21,22 @@ import numpy as np
 from minicnn.backends import fast, redraw
 from minicnn.backends.compiled import direct, winograd
 from minicnn.backends.compiled.linear import Linear
+from minicnn.backends.compiled.registers import register_floats
 from minicnn.backends.cuda import conv, normalization, optim, pooling
-from minicnn.backends.cuda.epilogue import FROM_OUTPUT
+from minicnn.backends.cuda.epilogue import CODES, FROM_OUTPUT
 from minicnn.backends.fast import activation, convolution, ending, memory
 from minicnn.backends.fast import conv as fast_conv
 from minicnn.backends.fast import optim as fast_optim
 from minicnn.backends.fast.activation import SMALL
 from minicnn.backends.fast.rows import flat
 from minicnn.backends.fast.workers import use_team
-from minicnn.backends.launch import MOST_LANES, compiled_for_speed, lanes_of, launch, launch_each
+from minicnn.backends.launch import (
+    MOST_LANES,
+    compiled_for_speed,
+    lanes_of,
+    launch,
+    launch_each,
+)
 from minicnn.emulator.team import Team
 
 
@@ -96,10 +103,42 @@ class ConvTranspose2d(fast_conv.ConvTranspose2d):
     algorithms = ALGORITHMS
 
 
+BLOCK = 8  # threads: few, since those of a weight gradient are few, and blocks are shared
+
+
 class DepthwiseConv2d(Ends, conv.DepthwiseConv2d):
     """Many times as fast as NumPy's shifted multiply-adds."""
 
     column_sum = staticmethod(ending.column_sum)
+
+    def launch(self, direction, elements, args, O, defines=()):
+        """As many lanes as are a few registers."""
+        width = register_floats()
+        lanes = next((n for n in (2 * width, 3 * width, width) if O % n == 0), None)
+        if lanes is None or self.shapes[0][1] != O:
+            super().launch(direction, elements, args, O, defines)
+            return
+        grid = (-(-elements // (lanes * BLOCK)),)
+        defines = (("LANES", lanes), *defines)
+        launch(self.file, f"depthwise_{direction}", grid, (BLOCK,), args, dtype=np.float32,
+               defines=defines)  # fmt: skip
+
+    def pixels(self, width):
+        """As many as registers have room for the sums of, and as fill a row."""
+        most = 7 if register_floats() == 16 else 4
+        return min(range(most // 2 + 1, most + 1), key=lambda n: (-(-width // n) * n, -n))
+
+    def input_gradient(self, dz, w, geometry):
+        """With stride 1 it is dz convolved with the filters turned around."""
+        M, C, H, W, OH, OW, KH, KW, SH, SW, PH, PW, DH, DW = geometry
+        if (M, SH, SW) != (1, 1, 1):
+            return super().input_gradient(dz, w, geometry)
+        dx = memory.empty((len(dz), H, W, C), dz.dtype)
+        turned = np.ascontiguousarray(conv.cells(w)[::-1, ::-1])
+        padding = DH * (KH - 1) - PH, DW * (KW - 1) - PW
+        back = (1, C, OH, OW, H, W, KH, KW, 1, 1, *padding, DH, DW)
+        self.correlate(dz, turned, None, None, dx, back, CODES[None])
+        return dx
 
 
 class MaxPool2d(Compiled, pooling.MaxPool2d):

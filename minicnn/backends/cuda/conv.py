@@ -60,11 +60,22 @@ class DepthwiseConv2d(InKernel):
         windows = (*kernel, *self.stride, *self.padding, *self.dilation)
         return (w.shape[0] // C, C, H, W, *size, *windows)
 
-    def launch(self, direction, elements, args, w):
+    def launch(self, direction, elements, args, O, defines=()):
         """Run a kernel with a thread per element."""
-        channels = w.shape[0] if w.shape[0] == self.shapes[0][1] else 1  # M = 1 has lanes
-        name = f"depthwise_{direction}"
-        launch_each(self.file, name, elements, args, dtype=w.dtype, channels=channels)
+        channels = O if self.shapes[0][1] == O else 1  # M = 1 has lanes
+        launch_each(self.file, f"depthwise_{direction}", elements, args, dtype=args[0].dtype,
+                    channels=channels, defines=defines)  # fmt: skip
+
+    def pixels(self, width):
+        """How many neighbours of a row of the output a thread makes."""
+        return 1
+
+    def correlate(self, x, weights, bias, add, y, geometry, code):
+        """Fill y (N, OH, OW, O) from x (N, H, W, C) and weights (KH, KW, O)."""
+        (_, _, OW, O), pixels = y.shape, self.pixels(y.shape[2])
+        elements = y.size // OW * -(-OW // pixels)
+        args = (x, weights, bias, add, y, elements, *geometry, code)
+        self.launch("forward", elements, args, O, (("PIXELS", pixels),))
 
     def forward(self, x, w, b, add):
         self.save(x, w)
@@ -73,8 +84,7 @@ class DepthwiseConv2d(InKernel):
         bias = None if b is None else xp(x).ascontiguousarray(b)
         add = None if add is None else nhwc(add)
         geometry, code = self.geometry(x.shape, w, size), CODES[self.in_kernel]
-        args = (nhwc(x), cells(w), bias, add, y, y.size, *geometry, code)
-        self.launch("forward", y.size, args, w)
+        self.correlate(nhwc(x), cells(w), bias, add, y, geometry, code)
         return self.finish(nchw(y))
 
     def backward(self, dy):
@@ -83,16 +93,19 @@ class DepthwiseConv2d(InKernel):
         dzh, geometry = nhwc(dz), self.geometry(x.shape, w, dz.shape[2:])
         dx = dw = db = None
         if self.needs[0]:
-            N, C, H, W = x.shape
-            dx = empty(x, (N, H, W, C), x.dtype)
-            args = (dzh, cells(w), dx, dx.size, *geometry)
-            self.launch("input_gradient", dx.size, args, w)
-            dx = nchw(dx)
+            dx = nchw(self.input_gradient(dzh, w, geometry))
         if self.needs[1]:
             dw = self.weight_gradient(nhwc(x), dzh, w, geometry)
         if self.needs[2]:
             db = self.column_sum(rows(dz))
         return dx, dw, db, dz
+
+    def input_gradient(self, dz, w, geometry):
+        """dx (N, H, W, C)."""
+        N, C, H, W = self.shapes[0]
+        dx = empty(dz, (N, H, W, C), dz.dtype)
+        self.launch("input_gradient", dx.size, (dz, cells(w), dx, dx.size, *geometry), len(w))
+        return dx
 
     column_sum = staticmethod(column_sum)
 
@@ -106,8 +119,8 @@ class DepthwiseConv2d(InKernel):
         KH, KW = w.shape[2:]
         elements = P * KH * -(-KW // CELLS) * O
         args = (x, dz, parts, elements, N * OH, P, *geometry)
-        self.launch("weight_gradient_parts", elements, args, w)
-        self.launch("weight_gradient_join", dw.size, (parts, dw, dw.size, P), w)
+        self.launch("weight_gradient_parts", elements, args, O)
+        self.launch("weight_gradient_join", dw.size, (parts, dw, dw.size, P), O)
         return dw.transpose(2, 0, 1)[:, None]
 
 
