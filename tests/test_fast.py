@@ -242,6 +242,21 @@ def test_the_choice_goes_by_shape(name):
     assert in_double == ("tiled" if expected == "winograd4" else expected)
 
 
+@pytest.mark.parametrize("shape, algorithm", [
+    ((1, 3, 8, 16, 3, 1), "im2col"),
+    ((1, 3, 16, 16, 3, 1), "auto"),
+    ((1, 8, 4, 8, 1, 1), "auto"),
+    ((1, 8, 8, 8, 3, 4), "auto"),
+])  # fmt: skip
+def test_a_tiny_convolution_runs_the_readable_drawing(shape, algorithm):
+    N, C, H, O, K, G = shape
+    x, w = random(N, C, H, H, dtype=np.float32), random(O, C // G, K, K, dtype=np.float32)
+    with use_backend("fast"):
+        taken = F.conv2d(Tensor(x, requires_grad=True), w, padding=K // 2, groups=G)._entry
+        named = F.conv2d(Tensor(x, requires_grad=True), w, groups=G, algorithm="tiled")._entry
+    assert (taken.algorithm, named.algorithm) == (algorithm, "tiled")
+
+
 def test_the_names_are_those_of_the_table():
     assert set(algorithms.KNOWN["fast"]) == {"auto", "im2col", *convolution.NUMPY.table}
 

@@ -152,7 +152,7 @@ def conv2d(
             )  # fmt: skip
     name = "conv2d"
     x, w = as_images(name, input), _filters(name, weight)
-    (N, C, _, _), (O, channels, KH, KW) = x.shape, w.shape
+    (N, C, _, _), (O, channels, KH, KW) = x._data.shape, w._data.shape
     kernel = KH, KW
     b = as_bias(name, bias, O)
     check_same_dtype(name, x, weight=w, bias=b)

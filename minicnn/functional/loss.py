@@ -296,7 +296,7 @@ def _class_numbers(name, target, x, ignore_index):
     t = to_device(target._data, x.device).reshape(-1).astype(np.int64, copy=False)
     ignored = None if ignore_index is None else _ignored(name, ignore_index)
     (low, high), K, kept = _range(t), _classes(x), None
-    if ignored is not None and low <= ignored <= high:
+    if ignored is not None and low <= ignored <= high and (t == ignored).any():
         kept = t != ignored
         t = xp(t).where(kept, t, 0)
         low, high = _range(t)

@@ -84,13 +84,16 @@ def batch_norm(
     w, b = _per_channel(C, "weight", weight), _per_channel(C, "bias", bias)
     check_same_dtype("batch_norm", x, running_mean=mean, running_var=var, weight=w, bias=b)
     _check_statistics(mean, var, training)
-    add = as_added("batch_norm", add, x, x.shape)
-    activation = as_activation("batch_norm", activation)
+    if add is not None:
+        add = as_added("batch_norm", add, x, x.shape)
+    if activation is not None:
+        activation = as_activation("batch_norm", activation)
     if training:
         moments = _batch_moments(x)
     else:
-        both = xp(x._data).concatenate((mean._data, var._data))  # (quicker than stack)
-        moments = Tensor._wrap(both.reshape(2, C))
+        both = xp(x._data).empty((2, C), x.dtype)  # (to fill it is quicker than to stack)
+        both[0], both[1] = mean._data, var._data
+        moments = Tensor._wrap(both)
     y = BatchNorm.apply(
         x, moments, w, b, add, training=bool(training), eps=eps, activation=activation
     )

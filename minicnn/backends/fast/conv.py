@@ -8,6 +8,8 @@ from minicnn.backends.fast.ending import Ending, InTiles, column_sum
 from minicnn.backends.geometry import Geometry
 from minicnn.layout import nchw, nhwc
 
+TINY = 2**16  # products: so few are made before there is any plan for them
+
 
 class Conv2d(InTiles):
     """The algorithm that is asked for, or the best for the shape; "im2col" is the readable one."""
@@ -22,10 +24,12 @@ class Conv2d(InTiles):
 
     def forward(self, x, w, b, add):
         self.algorithm = current_algorithm()  # backward may come when another one is asked for
+        g = self.sizes(x, w)
+        if self.algorithm == "auto" and _is_tiny(g):
+            self.algorithm = "im2col"
         if self.algorithm == "im2col":
             return super().forward(x, w, b, add)
         self.save(x, w)
-        g = self.sizes(x, w)
         how = self.algorithms.find(self.algorithm, g, x.dtype)
         end = Ending(b, None if add is None else nhwc(add), self.in_tiles)
         return self.ended(nchw(how.forward(nhwc(x), nhwc(w), g, end)))
@@ -42,6 +46,11 @@ class Conv2d(InTiles):
         if self.needs[1]:
             dw = nchw(how.weight_gradient(nhwc(x), dz, g))
         return dx, dw, db, nchw(dz)
+
+
+def _is_tiny(g):
+    """Whether the readable drawing is as fast as any: with one group, and windows to copy."""
+    return g.pixels * g.O * g.window <= TINY and g.G == 1 and g.kernel != (1, 1)
 
 
 class DepthwiseConv2d(Conv2d):
