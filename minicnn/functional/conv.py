@@ -172,7 +172,7 @@ def conv2d(
             "cannot share equally; use a multiple"
         )
     (top, bottom), (left, right) = padding
-    if padding_mode == "zeros" and top == bottom and left == right:
+    if padding_mode in ("zeros", "constant") and top == bottom and left == right:
         padding = top, left
     else:
         x, padding = _padded(name, x, padding, padding_mode), (0, 0)

@@ -21,7 +21,7 @@ import numpy as np
 from minicnn.backends import fast, redraw
 from minicnn.backends.compiled import direct, winograd
 from minicnn.backends.compiled.linear import Linear
-from minicnn.backends.compiled.registers import register_floats
+from minicnn.backends.compiled.registers import register_floats, whole_registers
 from minicnn.backends.cuda import conv, normalization, optim, pooling
 from minicnn.backends.cuda.epilogue import CODES, FROM_OUTPUT
 from minicnn.backends.fast import activation, convolution, ending, memory
@@ -113,8 +113,7 @@ class DepthwiseConv2d(Ends, conv.DepthwiseConv2d):
 
     def launch(self, direction, elements, args, O, defines=()):
         """As many lanes as are a few registers."""
-        width = register_floats()
-        lanes = next((n for n in (2 * width, 3 * width, width) if O % n == 0), None)
+        lanes = whole_registers(O, register_floats())
         if lanes is None or self.shapes[0][1] != O:
             super().launch(direction, elements, args, O, defines)
             return

@@ -16,7 +16,7 @@ from math import prod
 
 import numpy as np
 
-from minicnn.backends.compiled.registers import register_floats
+from minicnn.backends.compiled.registers import register_floats, whole_registers
 from minicnn.backends.fast import banded, memory
 from minicnn.backends.fast.tiles import with_border
 from minicnn.backends.fast.workers import share_blocks
@@ -50,7 +50,7 @@ def shape_of(geometry):
     g, width = geometry, register_floats()
     for J in (1, 2, 4):
         O = J * g.O
-        lanes = next((n for n in (2 * width, 3 * width, width, 24, 8) if O % n == 0), None)
+        lanes = whole_registers(O, width) or next((n for n in (24, 8) if O % n == 0), None)
         if lanes is None or g.output[1] % J or (J > 1 and 2 * width < O):
             continue
         vectors = lanes // (width if lanes % width == 0 else 8)

@@ -16,3 +16,8 @@ def register_floats() -> int:
     number = np.zeros(1, np.int32)
     load_native(text, "floats", {"LANES": 8})((1,), (1,), (number,))
     return int(number[0])
+
+
+def whole_registers(count, width):
+    """Lanes that fill a few registers of so many floats and divide `count`, or None."""
+    return next((n for n in (2 * width, 3 * width, width) if count % n == 0), None)
